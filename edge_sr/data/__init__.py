@@ -1,0 +1,1 @@
+"""Pictures from disk to luminance, low-resolution inputs and training patches."""

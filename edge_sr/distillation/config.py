@@ -1,0 +1,80 @@
+"""All options of a training run, checked once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+METHODS = ("pisr", "baseline")
+IMITATION_LOSSES = ("laplace", "gaussian", "mae")
+SCALE_MAPS = ("CxHxW", "Cx1x1", "1xHxW", "1x1x1")
+STARTS = ("bicubic", "default")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run; written to ``run.json`` and read back to resume it.
+
+    ``patch_size`` is the LR side in pixels. ``lambda_teacher`` weighs PISR's imitation loss on the
+    encoder's picture (equation 4), ``lambda_student`` the feature loss (equation 7). The learning
+    rate falls along a cosine from ``learning_rate`` to ``final_learning_rate`` in each stage.
+    """
+
+    model: str = "fsrcnn_residual"
+    scale: int = 2
+    method: str = "pisr"
+    data: tuple[str, ...] = ()
+    iterations: int = 1_000_000
+    teacher_iterations: int = 1_000_000
+    batch_size: int = 16
+    patch_size: int = 96
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 1e-5
+    lambda_teacher: float = 1e-4
+    lambda_student: float = 1e-6
+    imitation_loss: str = "laplace"
+    scale_map: str = "CxHxW"
+    start: str = "bicubic"
+    shared_prelu: bool = True
+    ema_decay: float = 0.999
+    seed: int = 0
+    held_out: int = 8
+    log_every: int = 100
+    evaluate_every: int = 1000
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range with ValueError."""
+        _require(self.method in METHODS, f"method {self.method!r} is not one of {METHODS}")
+        _require(
+            self.imitation_loss in IMITATION_LOSSES,
+            f"imitation loss {self.imitation_loss!r} is not one of {IMITATION_LOSSES}",
+        )
+        _require(self.scale_map in SCALE_MAPS, f"scale map {self.scale_map!r} not in {SCALE_MAPS}")
+        _require(self.start in STARTS, f"start {self.start!r} is not one of {STARTS}")
+        for name in ("iterations", "teacher_iterations", "batch_size", "log_every"):
+            _require(getattr(self, name) >= 1, f"{name} {getattr(self, name)} must be at least 1")
+        _require(self.evaluate_every >= 1, f"evaluate_every {self.evaluate_every} must be >= 1")
+        _require(self.patch_size >= 8, f"patch_size {self.patch_size} must be at least 8")
+        _require(
+            0 <= self.final_learning_rate <= self.learning_rate and self.learning_rate > 0,
+            f"learning rates {self.learning_rate} to {self.final_learning_rate} must fall, above 0",
+        )
+        _require(0 <= self.ema_decay < 1, f"ema_decay {self.ema_decay} must be in [0, 1)")
+        _require(self.held_out >= 0, f"held_out {self.held_out} must not be negative")
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary for ``run.json``."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(values: dict[str, Any]) -> RunConfig:
+        """Inverse of :meth:`to_json`; ValueError for unknown or missing keys."""
+        known = {field.name for field in fields(RunConfig)}
+        if set(values) != known:
+            raise ValueError(f"run options differ from this version's: {set(values) ^ known}")
+        return RunConfig(**{**values, "data": tuple(values["data"])})
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)

@@ -1,0 +1,102 @@
+"""PISR's two training stages as objectives (Lee et al., ECCV 2020), and the plain baseline."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from edge_sr.distillation.features import MaeLoss
+from edge_sr.distillation.vid import VidLoss
+from edge_sr.models.fsrcnn import Fsrcnn
+from edge_sr.models.pisr_teacher import PisrTeacher
+
+Terms = dict[str, Tensor]
+
+
+class Objective(nn.Module):
+    """What one stage optimises: ``forward(lr, hr)`` gives unweighted terms, ``weights`` their factors.
+
+    ``model`` is what the stage delivers; other submodules are trained with it, unless frozen.
+    """
+
+    weights: dict[str, float]
+    model: nn.Module
+
+
+class Baseline(Objective):
+    """Reconstruction loss alone: mean absolute error against HR."""
+
+    def __init__(self, student: Fsrcnn) -> None:
+        super().__init__()
+        self.model = student
+        self.weights = {"reconstruction": 1.0}
+
+    def forward(self, lr: Tensor, hr: Tensor) -> Terms:
+        """LR [N, 1, h, w] and HR [N, 1, H, W] in [0, 1]."""
+        return {"reconstruction": (self.model(lr) - hr).abs().mean()}
+
+    def score(self, lr: Tensor, hr: Tensor) -> Tensor:
+        """The picture to be judged against HR."""
+        sr: Tensor = self.model(lr)
+        return sr
+
+
+class TeacherStage(Objective):
+    """Stage 1: |Y - F(G(Y))| + lambda_T |X - G(Y)| (equations 2 to 4), means over pixels."""
+
+    def __init__(self, teacher: PisrTeacher, *, lambda_teacher: float) -> None:
+        super().__init__()
+        self.model = teacher
+        self.weights = {"reconstruction": 1.0, "imitation": lambda_teacher}
+
+    def forward(self, lr: Tensor, hr: Tensor) -> Terms:
+        """LR [N, 1, h, w] and HR [N, 1, H, W] in [0, 1]."""
+        imitated, sr = self.model(hr)
+        return {
+            "reconstruction": (sr - hr).abs().mean(),
+            "imitation": (imitated - lr).abs().mean(),
+        }
+
+    def score(self, lr: Tensor, hr: Tensor) -> Tensor:
+        """The teacher's reconstruction of HR."""
+        sr: Tensor = self.model(hr)[1]
+        return sr
+
+
+class StudentStage(Objective):
+    """Stage 2: |Y - Y_S| + lambda_S L_distill on the expanding layer's features (equation 7)."""
+
+    def __init__(
+        self,
+        student: Fsrcnn,
+        teacher: PisrTeacher,
+        *,
+        lambda_student: float,
+        imitation_loss: str,
+        scale_map: str,
+    ) -> None:
+        super().__init__()
+        self.model = student
+        self._frozen = [teacher.requires_grad_(False).eval()]
+        self.distill: nn.Module = MaeLoss()
+        if imitation_loss != "mae":
+            channels = int(student.options["d"])
+            self.distill = VidLoss(channels, density=imitation_loss, scale_map=scale_map)
+        self.weights = {"reconstruction": 1.0, "distillation": lambda_student}
+
+    def forward(self, lr: Tensor, hr: Tensor) -> Terms:
+        """LR [N, 1, h, w] and HR [N, 1, H, W] in [0, 1]."""
+        assert isinstance(self.model, Fsrcnn)
+        features = self.model.features(lr)
+        sr = self.model.reconstruct(lr, features)
+        with torch.no_grad():
+            target = self._frozen[0].features(hr)
+        return {
+            "reconstruction": (sr - hr).abs().mean(),
+            "distillation": self.distill(features, target),
+        }
+
+    def score(self, lr: Tensor, hr: Tensor) -> Tensor:
+        """The student's picture of the LR input."""
+        sr: Tensor = self.model(lr)
+        return sr

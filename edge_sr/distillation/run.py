@@ -1,0 +1,139 @@
+"""A whole training run: its stages in order, in a run folder."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import edge_sr
+from edge_sr.data.image_io import list_images
+from edge_sr.data.patches import PatchSampler, PicturePair, load_pairs
+from edge_sr.distillation.config import RunConfig
+from edge_sr.distillation.pisr import Baseline, Objective, StudentStage, TeacherStage
+from edge_sr.distillation.trainer import Process, Stage, StageOptions
+from edge_sr.models import build_model
+from edge_sr.models.checkpoint import save_checkpoint, write_atomically
+from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
+from edge_sr.models.pisr_teacher import PisrTeacher
+from edge_sr.models.reparam import use_training_form
+
+
+def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
+    """Run or resume all stages; returns the summary that is also written to ``summary.json``.
+
+    The folder receives ``run.json``, one subfolder a stage (``log.jsonl``, ``state.safetensors``),
+    ``student.safetensors`` with its sidecar and ``curves.png``.
+    """
+    training, held_out = load_data(config)
+    if process.is_main:
+        _write_json(out / "run.json", {"config": config.to_json(), "versions": versions()})
+    torch.manual_seed(config.seed)
+    student = _fresh_network(config)
+    stages = []
+    objective: Objective = Baseline(student)
+    if config.method == "pisr":
+        teacher = PisrTeacher(_fresh_network(config))
+        teaching: Objective = TeacherStage(teacher, lambda_teacher=config.lambda_teacher)
+        stages.append(_run_stage("teacher", teaching, config, out, process, training, held_out))
+        student.load_state_dict(teacher.decoder.state_dict())
+        objective = StudentStage(
+            student,
+            teacher,
+            lambda_student=config.lambda_student,
+            imitation_loss=config.imitation_loss,
+            scale_map=config.scale_map,
+        )
+    stages.append(_run_stage("student", objective, config, out, process, training, held_out))
+    summary = {
+        "run": str(out),
+        "iterations": stages[-1].iteration,
+        "psnr": stages[-1].score(held_out) if held_out else None,
+        "seconds": {stage.options.name: round(stage.seconds, 1) for stage in stages},
+    }
+    if process.is_main:
+        metadata = {"training": {**config.to_json(), **summary, "versions": versions()}}
+        save_checkpoint(out / "student.safetensors", student, metadata)
+        _write_json(out / "summary.json", summary)
+    return summary
+
+
+def load_data(config: RunConfig) -> tuple[list[PicturePair], list[PicturePair]]:
+    """Decoded training and held-out pictures; every n-th path is held out, spread evenly."""
+    paths = [path for folder in config.data for path in list_images(Path(folder))]
+    if not paths:
+        raise ValueError("no training pictures; give a folder with --data")
+    if config.held_out >= len(paths):
+        raise ValueError(
+            f"--held-out {config.held_out} leaves none of {len(paths)} pictures to train on"
+        )
+    pairs = load_pairs(paths, config.scale)
+    chosen = {int(i) for i in np.linspace(0, len(paths) - 1, config.held_out)}
+    held_out = [pair for i, pair in enumerate(pairs) if i in chosen]
+    return [pair for i, pair in enumerate(pairs) if i not in chosen], held_out
+
+
+def versions() -> dict[str, str]:
+    """What produced a run: library versions and the commit of a source checkout."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"],
+        cwd=Path(edge_sr.__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "commit": commit.stdout.strip() or "unknown",
+    }
+
+
+def _fresh_network(config: RunConfig) -> Fsrcnn:
+    model = build_model(config.model, config.scale, shared_prelu=config.shared_prelu)
+    if config.start == "bicubic":
+        start_from_bicubic(model)
+    return use_training_form(model)
+
+
+def _run_stage(
+    name: str,
+    objective: Objective,
+    config: RunConfig,
+    out: Path,
+    process: Process,
+    training: Sequence[PicturePair],
+    held_out: Sequence[PicturePair],
+) -> Stage:
+    sampler = PatchSampler(
+        training,
+        config.scale,
+        patch_size=config.patch_size,
+        batch_size=config.batch_size,
+        seed=config.seed + (1 if name == "teacher" else 0),
+    )
+    options = StageOptions(
+        name=name,
+        folder=out / name,
+        iterations=config.teacher_iterations if name == "teacher" else config.iterations,
+        learning_rate=config.learning_rate,
+        final_learning_rate=config.final_learning_rate,
+        ema_decay=config.ema_decay,
+        log_every=config.log_every,
+        evaluate_every=config.evaluate_every,
+    )
+    stage = Stage(objective, options, process)
+    stage.run(sampler, held_out)
+    return stage
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())

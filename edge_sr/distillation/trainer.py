@@ -1,0 +1,245 @@
+"""The training loop of one stage: sample, step, average, log, evaluate, save."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from edge_sr.data.patches import PatchSampler, PicturePair
+from edge_sr.distillation.ema import WeightAverage
+from edge_sr.distillation.pisr import Objective
+from edge_sr.distillation.schedule import cosine
+from edge_sr.models.checkpoint import write_atomically
+
+SAVE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class StageOptions:
+    """Length, rates and rhythm of one stage."""
+
+    name: str
+    folder: Path
+    iterations: int
+    learning_rate: float
+    final_learning_rate: float
+    ema_decay: float
+    log_every: int
+    evaluate_every: int
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process among those of a ``torchrun`` job; alone it is rank 0 of 1."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and prints."""
+        return self.rank == 0
+
+
+class Stage:
+    """State of one stage: objective, optimiser, average, position. ``run`` trains to the end.
+
+    After ``run`` the objective's parameters are the averaged ones.
+    """
+
+    def __init__(self, objective: Objective, options: StageOptions, process: Process) -> None:
+        self.options, self.process = options, process
+        self.objective = objective.to(process.device, memory_format=torch.channels_last)
+        self.optimizer = torch.optim.Adam(
+            [p for p in objective.parameters() if p.requires_grad],
+            lr=options.learning_rate,
+            foreach=True,
+        )
+        self.average = WeightAverage(objective, options.ema_decay)
+        self.iteration, self.seconds = 0, 0.0
+        self.stepped: nn.Module = objective
+        if process.world_size > 1:
+            ids = [process.device.index] if process.device.type == "cuda" else None
+            self.stepped = DistributedDataParallel(objective, device_ids=ids)
+
+    @property
+    def state_file(self) -> Path:
+        """Where the stage is saved and resumed from."""
+        return self.options.folder / "state.safetensors"
+
+    @property
+    def log_file(self) -> Path:
+        """One JSON object a line: the same for an interrupted and an uninterrupted run."""
+        return self.options.folder / "log.jsonl"
+
+    def run(self, sampler: PatchSampler, held_out: Sequence[PicturePair]) -> None:
+        """Train from the saved state, or from the start, to the last iteration."""
+        self.options.folder.mkdir(parents=True, exist_ok=True)
+        self._resume()
+        started, saved, first = time.monotonic(), time.monotonic(), self.iteration
+        sums: dict[str, float] = {}
+        with self.log_file.open("a") as log:
+            while self.iteration < self.options.iterations:
+                terms = self._step(sampler)
+                sums = {k: sums.get(k, 0.0) + v for k, v in terms.items()}
+                if self._is_due(self.options.log_every):
+                    record = self._record(sums, held_out)
+                    sums = {}
+                    self._report(log, record, started, first)
+                    if time.monotonic() - saved > SAVE_SECONDS or self._is_last():
+                        self._save(self.seconds + time.monotonic() - started)
+                        saved = time.monotonic()
+        self.seconds += time.monotonic() - started
+        self.average.swap(self.objective)
+
+    def _step(self, sampler: PatchSampler) -> dict[str, float]:
+        learning_rate = cosine(
+            self.iteration,
+            self.options.iterations,
+            first=self.options.learning_rate,
+            last=self.options.final_learning_rate,
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        lr, hr = (self._to_device(part) for part in sampler.batch(self.iteration))
+        terms = self.stepped(lr, hr)
+        loss = sum(
+            (self.objective.weights[name] * term for name, term in terms.items()),
+            start=torch.zeros((), device=lr.device),
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.average.update(self.objective)
+        self.iteration += 1
+        return {name: float(term.detach()) for name, term in terms.items()}
+
+    def _to_device(self, batch: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
+        mine = batch[self.process.rank :: self.process.world_size]
+        tensor = torch.from_numpy(np.ascontiguousarray(mine)).to(self.process.device)
+        return tensor.contiguous(memory_format=torch.channels_last)
+
+    def _is_last(self) -> bool:
+        return self.iteration == self.options.iterations
+
+    def _is_due(self, every: int) -> bool:
+        return self.iteration % every == 0 or self._is_last()
+
+    def _record(
+        self, sums: dict[str, float], held_out: Sequence[PicturePair]
+    ) -> dict[str, float | int]:
+        since = (self.iteration - 1) % self.options.log_every + 1
+        record: dict[str, float | int] = {"iteration": self.iteration}
+        record["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+        record.update({name: value / since for name, value in sums.items()})
+        if not all(math.isfinite(value) for value in record.values()):
+            raise ValueError(
+                f"the loss of stage {self.options.name} is not finite at iteration "
+                f"{self.iteration}; lower --learning-rate"
+            )
+        if held_out and self._is_due(self.options.evaluate_every):
+            self.average.swap(self.objective)
+            record["psnr"] = self.score(held_out)
+            self.average.swap(self.objective)
+        return record
+
+    @torch.no_grad()
+    def score(self, pairs: Sequence[PicturePair]) -> float:
+        """Mean luminance PSNR in dB on whole pictures, rounded to 8 bit, ``scale`` px shaved."""
+        scores = []
+        for pair in pairs:
+            lr = torch.from_numpy(pair.lr)[None, None].to(self.process.device)
+            hr = torch.from_numpy(pair.hr)[None, None].to(self.process.device)
+            sr = self.objective.score(lr, hr)
+            sr = (sr * 255).round().clamp(0, 255).double()
+            scale = pair.hr.shape[0] // pair.lr.shape[0]
+            inner = (..., slice(scale, -scale), slice(scale, -scale))
+            error = (sr - hr.double() * 255)[inner].square().mean()
+            scores.append(float(10 * torch.log10(255.0**2 / error)))
+        return sum(scores) / len(scores)
+
+    def _report(
+        self, log: TextIO, record: dict[str, float | int], started: float, first: int
+    ) -> None:
+        if not self.process.is_main:
+            return
+        log.write(json.dumps(record) + "\n")
+        log.flush()
+        rate = (self.iteration - first) / (time.monotonic() - started)
+        left = (self.options.iterations - self.iteration) / rate
+        values = "  ".join(
+            f"{k} {v:.5g}" for k, v in record.items() if k not in ("iteration", "learning_rate")
+        )
+        line = f"{self.options.name}  {self.iteration}/{self.options.iterations}  {values}"
+        print(f"{line}  {rate:.1f} it/s  eta {left / 60:.0f} min", file=sys.stderr)  # noqa: T201
+
+    def _save(self, seconds: float) -> None:
+        if not self.process.is_main:
+            return
+        tensors = {f"objective.{k}": v for k, v in self.objective.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.average.items()}
+        for index, slot in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"adam.{index}.{k}": v for k, v in slot.items()}
+        position = {"iteration": str(self.iteration), "seconds": str(seconds)}
+        stored = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+        write_atomically(self.state_file, save(stored, metadata=position))
+
+    def _resume(self) -> None:
+        if not self.state_file.is_file():
+            self.log_file.unlink(missing_ok=True)
+            return
+        with safe_open(self.state_file, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+        self.iteration, self.seconds = int(metadata["iteration"]), float(metadata["seconds"])
+        self.objective.load_state_dict(_below(tensors, "objective."))
+        for name, value in _below(tensors, "average.").items():
+            self.average.average[name].copy_(value)
+        self.average.updates = self.iteration
+        optimizer_state = self.optimizer.state_dict()
+        for key, value in _below(tensors, "adam.").items():
+            index, slot = key.split(".", 1)
+            optimizer_state["state"].setdefault(int(index), {})[slot] = value
+        self.optimizer.load_state_dict(optimizer_state)
+        if self.process.is_main:
+            self._truncate_log()
+
+    def _truncate_log(self) -> None:
+        lines = self.log_file.read_text().splitlines() if self.log_file.is_file() else []
+        kept = [line for line in lines if json.loads(line)["iteration"] <= self.iteration]
+        write_atomically(self.log_file, "".join(line + "\n" for line in kept).encode())
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def join_processes(device: str) -> Process:
+    """This process as ``torchrun`` started it, or alone. ``device`` is auto, cpu or cuda."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device {device!r} is not auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device cuda was asked for, but PyTorch finds no CUDA device")
+    use_cuda = device != "cpu" and torch.cuda.is_available()
+    rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if world_size > 1:
+        torch.distributed.init_process_group("nccl" if use_cuda else "gloo")
+    if not use_cuda:
+        return Process(rank, world_size, torch.device("cpu"))
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    return Process(rank, world_size, torch.device("cuda", torch.cuda.current_device()))
