@@ -1,4 +1,4 @@
-"""BT.601 limited-range luminance and chroma, as MATLAB's ``rgb2ycbcr`` (SPEC of the field's scores)."""
+"""BT.601 limited-range luminance and chroma, as MATLAB's ``rgb2ycbcr``."""
 
 from __future__ import annotations
 

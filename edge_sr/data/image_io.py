@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,9 @@ def list_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"folder {folder} does not exist")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    paths = sorted(
+        p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()
+    )
     if not paths:
         raise ValueError(
             f"folder {folder} holds no picture; looked for {' '.join(sorted(IMAGE_SUFFIXES))}"
@@ -26,7 +29,7 @@ def list_images(folder: Path) -> list[Path]:
     return paths
 
 
-def read_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def read_image(path: Path) -> NDArray[Any]:
     """Decode a picture: uint8 or uint16, HxW grey, HxWx3 RGB or HxWx4 RGBA.
 
     Raises OSError if the file cannot be read, ValueError if it is not a picture of that kind.
@@ -52,7 +55,7 @@ def read_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     return image
 
 
-def write_image(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+def write_image(path: Path, image: NDArray[Any]) -> None:
     """Encode by the suffix of ``path``; the file appears whole or not at all."""
     import cv2
 

@@ -54,7 +54,13 @@ class PatchSampler:
     """
 
     def __init__(
-        self, pairs: Sequence[PicturePair], scale: int, *, patch_size: int, batch_size: int, seed: int
+        self,
+        pairs: Sequence[PicturePair],
+        scale: int,
+        *,
+        patch_size: int,
+        batch_size: int,
+        seed: int,
     ) -> None:
         self.pairs = [p for p in pairs if min(p.lr.shape) >= patch_size]
         if not self.pairs:

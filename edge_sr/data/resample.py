@@ -105,4 +105,5 @@ def bicubic_phases(scale: int) -> NDArray[np.float64]:
     centre = (np.arange(scale) + 0.5) / scale - 0.5
     axis = cubic(centre[:, None] - np.arange(-2, 3)[None, :])
     axis /= axis.sum(axis=1, keepdims=True)
-    return np.einsum("ay,bx->abyx", axis, axis).reshape(scale * scale, 5, 5)
+    kernels: NDArray[np.float64] = np.einsum("ay,bx->abyx", axis, axis)
+    return kernels.reshape(scale * scale, 5, 5)

@@ -14,13 +14,20 @@ Terms = dict[str, Tensor]
 
 
 class Objective(nn.Module):
-    """What one stage optimises: ``forward(lr, hr)`` gives unweighted terms, ``weights`` their factors.
+    """What one stage optimises.
+
+    ``forward(lr, hr)`` gives unweighted terms, ``weights`` their factors.
 
     ``model`` is what the stage delivers; other submodules are trained with it, unless frozen.
     """
 
     weights: dict[str, float]
     model: nn.Module
+
+    def score(self, lr: Tensor, hr: Tensor) -> Tensor:
+        """The picture to be judged against HR; by default the model's picture of LR."""
+        sr: Tensor = self.model(lr)
+        return sr
 
 
 class Baseline(Objective):
@@ -34,11 +41,6 @@ class Baseline(Objective):
     def forward(self, lr: Tensor, hr: Tensor) -> Terms:
         """LR [N, 1, h, w] and HR [N, 1, H, W] in [0, 1]."""
         return {"reconstruction": (self.model(lr) - hr).abs().mean()}
-
-    def score(self, lr: Tensor, hr: Tensor) -> Tensor:
-        """The picture to be judged against HR."""
-        sr: Tensor = self.model(lr)
-        return sr
 
 
 class TeacherStage(Objective):
@@ -95,8 +97,3 @@ class StudentStage(Objective):
             "reconstruction": (sr - hr).abs().mean(),
             "distillation": self.distill(features, target),
         }
-
-    def score(self, lr: Tensor, hr: Tensor) -> Tensor:
-        """The student's picture of the LR input."""
-        sr: Tensor = self.model(lr)
-        return sr

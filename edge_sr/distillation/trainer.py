@@ -64,7 +64,9 @@ class Stage:
 
     def __init__(self, objective: Objective, options: StageOptions, process: Process) -> None:
         self.options, self.process = options, process
-        self.objective = objective.to(process.device, memory_format=torch.channels_last)
+        self.objective = objective.to(process.device)
+        for parameter in objective.parameters():
+            parameter.data = parameter.data.contiguous(memory_format=_layout_of(parameter))
         self.optimizer = torch.optim.Adam(
             [p for p in objective.parameters() if p.requires_grad],
             lr=options.learning_rate,
@@ -123,7 +125,7 @@ class Stage:
             start=torch.zeros((), device=lr.device),
         )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizer.step()
         self.average.update(self.objective)
         self.iteration += 1
@@ -223,6 +225,10 @@ class Stage:
         lines = self.log_file.read_text().splitlines() if self.log_file.is_file() else []
         kept = [line for line in lines if json.loads(line)["iteration"] <= self.iteration]
         write_atomically(self.log_file, "".join(line + "\n" for line in kept).encode())
+
+
+def _layout_of(parameter: Tensor) -> torch.memory_format:
+    return torch.channels_last if parameter.dim() == 4 else torch.contiguous_format
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

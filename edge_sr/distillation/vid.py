@@ -16,7 +16,9 @@ class VidLoss(nn.Module):
     code: b = 0.1 softplus + 1e-8 for Laplace, variance = 0.001 softplus + 1e-8 for Gaussian.
     """
 
-    def __init__(self, channels: int, *, density: str = "laplace", scale_map: str = "CxHxW") -> None:
+    def __init__(
+        self, channels: int, *, density: str = "laplace", scale_map: str = "CxHxW"
+    ) -> None:
         super().__init__()
         if density not in ("laplace", "gaussian"):
             raise ValueError(f"density {density!r} is not laplace or gaussian")
@@ -35,7 +37,7 @@ class VidLoss(nn.Module):
 
     def spread(self, student: Tensor) -> Tensor:
         """Laplace scale b or Gaussian variance, in the shape of the scale map."""
-        raw = self.scale(student)
+        raw: Tensor = self.scale(student)
         if not self.over_space:
             raw = raw.mean(dim=(2, 3), keepdim=True)
         factor = 0.1 if self.density == "laplace" else 0.001
@@ -43,9 +45,8 @@ class VidLoss(nn.Module):
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Mean over all elements of the negative log-likelihood, without its constant."""
-        error, spread = teacher - self.location(student), self.spread(student)
+        location: Tensor = self.location(student)
+        error, spread = teacher - location, self.spread(student)
         if self.density == "laplace":
             return torch.log(2 * spread).mean() + (error.abs() / spread).mean()
         return (0.5 * torch.log(spread)).mean() + (0.5 * error.square() / spread).mean()
-
-

@@ -99,9 +99,9 @@ def start_from_bicubic(model: Fsrcnn) -> None:
     """Change fresh weights so that training starts near the bicubic upscale.
 
     Convolutions get the original's He-normal weights and zero biases (PyTorch's default lets the
-    signal fade over seven layers) and a small tail. In the paper's form channel 0 of every layer carries the
-    input unchanged (luminance is positive, so PReLU passes it) and its tail kernel is bicubic:
-    exactly at x2, truncated to the 9x9 support and renormalised at x3 and x4.
+    signal fade over seven layers) and a small tail. In the paper's form channel 0 of every layer
+    carries the input unchanged (luminance is positive, so PReLU passes it) and its tail kernel is
+    bicubic: exactly at x2, truncated to the 9x9 support and renormalised at x3 and x4.
     """
     convolutions = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)]
     for conv in convolutions:

@@ -1,4 +1,4 @@
-"""The PISR teacher: an encoder that sees the HR picture, and the student's own network as decoder."""
+"""The PISR teacher: an encoder that sees the HR picture, with the student as decoder."""
 
 from __future__ import annotations
 

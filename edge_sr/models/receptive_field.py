@@ -14,7 +14,7 @@ def tail_offsets(scale: int, kernel_size: int, padding: int) -> tuple[int, int]:
 
 
 def radius_of(module: nn.Module) -> int:
-    """Sum of the radii of all convolutions below ``module``; they must form one chain at stride 1."""
+    """Sum of the radii of all convolutions below ``module``, one chain at stride 1."""
     radius = 0
     for layer in module.modules():
         if isinstance(layer, nn.ConvTranspose2d):

@@ -1,0 +1,128 @@
+"""Train a super-resolution student on a folder of pictures.
+
+    python -m edge_sr.train --method pisr --scale 2 --data images/ --out runs/x2
+
+The run folder receives run.json, a log and a resumable state for each stage, curves.png and
+student.safetensors. Progress goes to stderr; the last line of stdout is one JSON object. An
+interrupted run goes on with --resume and the same --out. Several GPUs: start it with torchrun.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from edge_sr.cli import run_main
+from edge_sr.distillation.config import (
+    IMITATION_LOSSES,
+    METHODS,
+    SCALE_MAPS,
+    STARTS,
+    RunConfig,
+)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Options of a run; ``args.given`` holds those that were typed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m edge_sr.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    )
+    add = parser.add_argument
+    add("--data", nargs="+", metavar="DIR", help="folders of training pictures")
+    add("--out", type=Path, required=True, help="run folder")
+    add("--resume", action="store_true", default=False, help="go on with the run in --out")
+    add("--method", choices=METHODS, help="pisr (teacher, then student) or baseline (L1 only)")
+    add("--model", help="network to train, default fsrcnn_residual")
+    add("--scale", type=int, choices=(2, 3, 4))
+    add("--iterations", type=int, help="of the student, default 1000000")
+    add("--teacher-iterations", type=int, help="default 1000000")
+    add("--batch-size", type=int, help="over all processes, default 16")
+    add("--patch-size", type=int, help="side of an LR patch in pixels, default 96")
+    add("--learning-rate", type=float, help="at the start, default 1e-3")
+    add("--final-learning-rate", type=float, help="at the end of the cosine, default 1e-5")
+    add("--lambda-teacher", type=float, help="weight of the teacher's imitation loss, 1e-4")
+    add("--lambda-student", type=float, help="weight of the feature loss, default 1e-6")
+    add("--imitation-loss", choices=IMITATION_LOSSES, help="feature loss, default laplace")
+    add("--scale-map", choices=SCALE_MAPS, help="shape of its spread, default CxHxW")
+    add("--start", choices=STARTS, help="first weights: near bicubic, or PyTorch's default")
+    add("--per-channel-prelu", dest="shared_prelu", action="store_false")
+    add("--ema-decay", type=float, help="weight average, 0 turns it off, default 0.999")
+    add("--seed", type=int)
+    add("--held-out", type=int, help="pictures kept for the PSNR curve, default 8")
+    add("--log-every", type=int, metavar="ITERATIONS")
+    add("--evaluate-every", type=int, metavar="ITERATIONS")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add("--threads", type=int, default=0, help="CPU threads, 0 for PyTorch's choice")
+    add("--json", action="store_true", default=False, help="only the JSON line on stdout")
+    args = parser.parse_args(argv)
+    names = {field.name for field in fields(RunConfig)}
+    args.given = {k: v for k, v in vars(args).items() if k in names}
+    if "data" in args.given:
+        args.given["data"] = tuple(args.given["data"])
+    elif not args.resume:
+        parser.error("--data is needed, unless --resume continues a run")
+    if args.threads < 0:
+        parser.error(f"--threads {args.threads} must not be negative")
+    return args
+
+
+def configure(args: argparse.Namespace) -> RunConfig:
+    """The new run's options, or those of the run that is resumed."""
+    file = args.out / "run.json"
+    if not args.resume:
+        if file.exists():
+            raise ValueError(
+                f"{args.out} holds a run already; add --resume, or choose another --out"
+            )
+        return RunConfig(**args.given)
+    if not file.is_file():
+        raise FileNotFoundError(f"{args.out} holds no run to resume")
+    try:
+        config = RunConfig.from_json(json.loads(file.read_text())["config"])
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
+    for name, value in args.given.items():
+        if getattr(config, name) != value:
+            raise ValueError(
+                f"--{name.replace('_', '-')} {value} contradicts the run, "
+                f"which has {getattr(config, name)}; leave it out"
+            )
+    return config
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Train, and draw the curves; returns the summary."""
+    import torch
+
+    from edge_sr.distillation.curves import draw_curves
+    from edge_sr.distillation.run import train
+    from edge_sr.distillation.trainer import join_processes
+
+    config = configure(args)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    process = join_processes(args.device)
+    try:
+        summary = train(config, args.out, process)
+        if process.is_main:
+            draw_curves(args.out)
+    finally:
+        if process.world_size > 1:
+            torch.distributed.destroy_process_group()
+    return summary
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line entry."""
+    return run_main(run, parse_args(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
