@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pictures_support import write_pictures
+
+from edge_sr.evaluate import main
+from edge_sr.models import build_model
+from edge_sr.models.checkpoint import save_checkpoint
+from edge_sr.models.fsrcnn import start_from_bicubic
+
+SET5 = Path(__file__).parents[3] / "shared" / "data" / "bench" / "Set5"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "set", 2)
+
+
+def results(capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, str], dict[str, float]]:
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return {(r["name"], r["precision"]): r for r in printed["results"]}
+
+
+@pytest.mark.skipif(not SET5.is_dir(), reason="needs the Set5 pictures")
+@pytest.mark.parametrize(
+    ("protocol", "scale", "psnr", "ssim"),
+    [
+        ("A", 2, 33.661, 0.9299),
+        ("A", 3, 30.392, 0.8682),
+        ("A", 4, 28.421, 0.8104),
+        ("B", 2, 33.667, 0.9300),
+        ("B", 3, 30.397, 0.8685),
+        ("B", 4, 28.426, 0.8108),
+        ("C", 2, 33.678, 0.9304),
+        ("C", 3, 30.404, 0.8690),
+        ("C", 4, 28.431, 0.8113),
+    ],
+)
+def test_bicubic_rows_on_set5_are_the_published_ones(
+    protocol: str, scale: int, psnr: float, ssim: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--bicubic", "--json", "--data", str(SET5), "--protocol", protocol]
+    assert main([*options, "--scale", str(scale)]) == 0
+    row = results(capsys)["bicubic", "fp32"]
+    assert row["psnr"] == pytest.approx(psnr, abs=0.005)
+    assert row["ssim"] == pytest.approx(ssim, abs=0.0001)
+
+
+def test_checkpoint_row_stands_beside_bicubic(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = build_model("fsrcnn_residual", 2, d=8, s=4, m=1)
+    start_from_bicubic(model)
+    save_checkpoint(tmp_path / "s.safetensors", model, {})
+    assert main([str(tmp_path / "s.safetensors"), "--data", str(data), "--json"]) == 0
+    rows = results(capsys)
+    assert rows["bicubic", "fp32"]["images"] == 2
+    near = rows["bicubic", "fp32"]["psnr"]
+    assert rows["fsrcnn_residual", "fp32"]["psnr"] == pytest.approx(near, abs=0.5)
+
+
+def test_table_names_each_picture_and_the_mean(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--bicubic", "--data", str(data)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["00.png", "01.png", "mean"]
+    assert json.loads(lines[-1])["protocol"] == "B"
+
+
+def test_wrong_scale_for_a_checkpoint_is_one_line(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_checkpoint(tmp_path / "s.safetensors", build_model("fsrcnn", 3, d=8, s=4, m=1), {})
+    assert main([str(tmp_path / "s.safetensors"), "--data", str(data), "--scale", "2"]) == 1
+    assert "the model's scale is 3, not 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["none.safetensors", "none.onnx"])
+def test_missing_model_is_one_line(
+    name: str, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path / name), "--data", str(data)]) == 1
+    assert "none." in capsys.readouterr().err
+
+
+def test_file_that_is_no_onnx_graph_is_one_line(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"nonsense")
+    assert main([str(tmp_path / "x.onnx"), "--data", str(data)]) == 1
+    assert "not a graph ONNX Runtime can load" in capsys.readouterr().err

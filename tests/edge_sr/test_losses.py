@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from edge_sr.distillation.ema import WeightAverage
+from edge_sr.distillation.pisr import StudentStage, TeacherStage
+from edge_sr.distillation.schedule import cosine
+from edge_sr.distillation.vid import VidLoss
+from edge_sr.models import build_model
+from edge_sr.models.pisr_teacher import PisrTeacher
+
+
+def test_vid_estimator_has_the_papers_parameter_count() -> None:
+    assert sum(p.numel() for p in VidLoss(56).parameters()) == 12_770
+
+
+@pytest.mark.parametrize(
+    ("scale_map", "shape"),
+    [
+        ("CxHxW", (2, 6, 5, 4)),
+        ("Cx1x1", (2, 6, 1, 1)),
+        ("1xHxW", (2, 1, 5, 4)),
+        ("1x1x1", (2, 1, 1, 1)),
+    ],
+)
+def test_spread_has_the_shape_of_the_scale_map(scale_map: str, shape: tuple[int, ...]) -> None:
+    assert VidLoss(6, scale_map=scale_map).spread(torch.rand(2, 6, 5, 4)).shape == shape
+
+
+def constant_vid(density: str, *, location: float, raw_scale: float) -> VidLoss:
+    loss = VidLoss(1, density=density)
+    for branch, value in ((loss.location, location), (loss.scale, raw_scale)):
+        torch.nn.init.zeros_(branch[2].weight)
+        torch.nn.init.constant_(branch[2].bias, value)
+    return loss
+
+
+def test_laplace_loss_equals_the_formula_by_hand() -> None:
+    loss = constant_vid("laplace", location=0.25, raw_scale=0.0)
+    teacher = torch.tensor([[[[1.0, 0.5]]]])
+    b = 0.1 * math.log(2) + 1e-8
+    expected = math.log(2 * b) + (0.75 + 0.25) / 2 / b
+    assert float(loss(torch.zeros(1, 1, 1, 2), teacher)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_gaussian_loss_equals_the_formula_by_hand() -> None:
+    loss = constant_vid("gaussian", location=0.25, raw_scale=0.0)
+    teacher = torch.tensor([[[[1.0, 0.5]]]])
+    v = 0.001 * math.log(2) + 1e-8
+    expected = 0.5 * math.log(v) + (0.75**2 + 0.25**2) / 2 / (2 * v)
+    assert float(loss(torch.zeros(1, 1, 1, 2), teacher)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_gradient_of_the_laplace_loss_at_fixed_spread_is_l1_over_b() -> None:
+    loss = constant_vid("laplace", location=0.0, raw_scale=0.3)
+    teacher = torch.tensor([[[[2.0]]]], requires_grad=True)
+    loss(torch.zeros(1, 1, 1, 1), teacher).backward()
+    spread = float(loss.spread(torch.zeros(1, 1, 1, 1)))
+    assert teacher.grad is not None
+    assert float(teacher.grad) == pytest.approx(1 / spread, rel=1e-5)
+
+
+def test_teacher_terms_are_means_over_pixels() -> None:
+    teacher = PisrTeacher(build_model("fsrcnn", 2, d=8, s=4, m=1))
+    lr, hr = torch.rand(2, 1, 8, 8), torch.rand(2, 1, 16, 16)
+    terms = TeacherStage(teacher, lambda_teacher=1e-4)(lr, hr)
+    imitated, sr = teacher(hr)
+    torch.testing.assert_close(terms["imitation"], (imitated - lr).abs().mean())
+    torch.testing.assert_close(terms["reconstruction"], (sr - hr).abs().mean())
+
+
+@pytest.mark.parametrize("imitation_loss", ["laplace", "gaussian", "mae"])
+def test_student_stage_trains_student_and_estimator_but_not_the_teacher(
+    imitation_loss: str,
+) -> None:
+    student = build_model("fsrcnn", 2, d=8, s=4, m=1)
+    teacher = PisrTeacher(build_model("fsrcnn", 2, d=8, s=4, m=1))
+    stage = StudentStage(
+        student, teacher, lambda_student=1.0, imitation_loss=imitation_loss, scale_map="CxHxW"
+    )
+    terms = stage(torch.rand(2, 1, 8, 8), torch.rand(2, 1, 16, 16))
+    sum(terms.values()).backward()
+    assert all(p.grad is not None for p in stage.parameters())
+    assert all(p.grad is None for p in teacher.parameters())
+    assert not any(name.startswith("_frozen") for name in stage.state_dict())
+
+
+def test_cosine_starts_and_ends_at_its_rates_in_1000_steps() -> None:
+    rates = [cosine(i, 5000, first=1e-3, last=1e-5) for i in range(5000)]
+    assert rates[0] == 1e-3
+    assert rates[-1] == pytest.approx(1e-5, rel=0.01)
+    assert all(a >= b for a, b in itertools.pairwise(rates))
+    assert len(set(rates)) == 1000
+    assert rates[2500] == pytest.approx((1e-3 + 1e-5) / 2)
+
+
+def test_average_with_decay_zero_follows_and_swap_is_its_own_inverse() -> None:
+    layer = torch.nn.Linear(2, 1)
+    average = WeightAverage(layer, 0.0)
+    with torch.no_grad():
+        layer.weight.fill_(3.0)
+    average.update(layer)
+    assert float(average.average["weight"][0, 0]) == 3.0
+    with torch.no_grad():
+        layer.weight.fill_(5.0)
+    average.swap(layer)
+    assert float(layer.weight[0, 0]) == 3.0
+    average.swap(layer)
+    assert float(layer.weight[0, 0]) == 5.0

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures_support import write_pictures
+
+from edge_sr.data.color import luma_from_rgb
+from edge_sr.data.image_io import read_image
+from edge_sr.data.patches import PatchSampler, load_pair, load_pairs, transform
+from edge_sr.data.resample import downscale
+
+
+def test_lr_is_the_luminance_of_the_8_bit_rgb_downscale(tmp_path: Path) -> None:
+    path = next(write_pictures(tmp_path, 1, height=33, width=40).iterdir())
+    pair = load_pair(path, 2)
+    expected = luma_from_rgb(downscale(read_image(path)[:32], 2)) / 255
+    assert pair.hr.shape == (32, 40)
+    np.testing.assert_allclose(pair.lr, expected, atol=1e-7)
+
+
+def test_patches_are_aligned_at_every_symmetry(tmp_path: Path) -> None:
+    pairs = load_pairs(sorted(write_pictures(tmp_path, 2).iterdir()), 2)
+    flat = [type(p)(p.name, p.lr, np.kron(p.lr, np.ones((2, 2), np.float32))) for p in pairs]
+    sampler = PatchSampler(flat, 2, patch_size=9, batch_size=32, seed=5)
+    lr, hr = sampler.batch(0)
+    np.testing.assert_array_equal(hr, np.kron(lr, np.ones((1, 1, 2, 2), np.float32)))
+
+
+def test_a_batch_depends_on_seed_and_iteration_alone(tmp_path: Path) -> None:
+    pairs = load_pairs(sorted(write_pictures(tmp_path, 2).iterdir()), 2)
+
+    def batch(seed: int, iteration: int) -> np.ndarray:
+        return PatchSampler(pairs, 2, patch_size=8, batch_size=4, seed=seed).batch(iteration)[0]
+
+    np.testing.assert_array_equal(batch(1, 7), batch(1, 7))
+    assert not np.array_equal(batch(1, 7), batch(1, 8))
+    assert not np.array_equal(batch(1, 7), batch(2, 7))
+
+
+def test_the_eight_symmetries_differ() -> None:
+    patch = np.arange(9, dtype=np.float32).reshape(3, 3)
+    assert len({transform(patch, i).tobytes() for i in range(8)}) == 8
+
+
+def test_pictures_below_the_patch_size_are_refused(tmp_path: Path) -> None:
+    pairs = load_pairs(sorted(write_pictures(tmp_path, 1).iterdir()), 2)
+    with pytest.raises(ValueError, match="no picture is at least 96 px"):
+        PatchSampler(pairs, 2, patch_size=48, batch_size=4, seed=0)

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pictures_support import write_pictures
+
+from edge_sr.distillation.config import RunConfig
+from edge_sr.distillation.trainer import Stage
+from edge_sr.models.checkpoint import load_checkpoint
+from edge_sr.train import main, parse_args
+
+SHORT = "--patch-size 12 --batch-size 4 --held-out 1 --log-every 2 --evaluate-every 4 --threads 1"
+
+
+def train(out: Path, data: Path, *more: str) -> int:
+    return main([*SHORT.split(), "--data", str(data), "--out", str(out), "--device", "cpu", *more])
+
+
+def logs(out: Path) -> dict[str, str]:
+    return {p.parent.name: p.read_text() for p in sorted(out.glob("*/log.jsonl"))}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "pictures", 3)
+
+
+def test_pisr_run_leaves_student_logs_and_curves_and_learns(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert train(out, data, "--iterations", "60", "--teacher-iterations", "40") == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert summary["iterations"] == 60
+    model, sidecar = load_checkpoint(out / "student.safetensors")
+    assert model.spec.name == "fsrcnn_residual"
+    assert sidecar["training"]["seed"] == 0
+    records = [json.loads(line) for line in logs(out)["student"].splitlines()]
+    losses = [record["reconstruction"] for record in records]
+    assert sum(losses[-5:]) < sum(losses[:5])
+    assert records[-1]["psnr"] == pytest.approx(summary["psnr"])
+    assert (out / "curves.png").stat().st_size > 5000
+
+
+def test_interrupted_run_resumes_to_the_same_log_and_weights(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    length = ("--iterations", "16", "--teacher-iterations", "8")
+    assert train(tmp_path / "whole", data, *length) == 0
+    monkeypatch.setattr("edge_sr.distillation.trainer.SAVE_SECONDS", -1.0)
+    step, taken = Stage._step, []
+
+    def stop_at_the_20th(stage: Stage, sampler: object) -> dict[str, float]:
+        taken.append(1)
+        if len(taken) == 20:
+            raise KeyboardInterrupt
+        return step(stage, sampler)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Stage, "_step", stop_at_the_20th)
+    assert train(tmp_path / "parts", data, *length) == 130
+    assert not (tmp_path / "parts" / "student.safetensors").exists()
+    monkeypatch.setattr(Stage, "_step", step)
+    assert main(["--out", str(tmp_path / "parts"), "--resume", "--threads", "1"]) == 0
+    assert logs(tmp_path / "parts") == logs(tmp_path / "whole")
+    whole, parts = (
+        json.loads((tmp_path / name / "student.json").read_text())["sha256"]
+        for name in ("whole", "parts")
+    )
+    assert whole == parts
+
+
+def test_same_seed_gives_the_same_log_and_another_seed_does_not(tmp_path: Path, data: Path) -> None:
+    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        options = ("--method", "baseline", "--iterations", "4", "--seed", seed)
+        assert train(tmp_path / name, data, *options) == 0
+    assert logs(tmp_path / "a") == logs(tmp_path / "b") != logs(tmp_path / "c")
+
+
+@pytest.mark.parametrize("scale", ["3", "4"])
+def test_other_scales_and_the_papers_form_train(tmp_path: Path, data: Path, scale: str) -> None:
+    options = ("--model", "fsrcnn", "--scale", scale, "--iterations", "4")
+    assert train(tmp_path / "run", data, *options, "--teacher-iterations", "4") == 0
+    assert load_checkpoint(tmp_path / "run" / "student.safetensors")[0].spec.scale == int(scale)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(tmp_path: Path, data: Path) -> None:
+    options = [*SHORT.split(), "--data", str(data), "--device", "cpu", "--iterations", "6"]
+    options += ["--method", "baseline"]
+    assert main([*options, "--out", str(tmp_path / "one")]) == 0
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    command += [f"--master-port={port}", "-m", "edge_sr.train", *options]
+    subprocess.run(
+        [*command, "--out", str(tmp_path / "two")],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
+    )
+    one, two = (load_checkpoint(tmp_path / n / "student.safetensors")[0] for n in ("one", "two"))
+    for (name, a), b in zip(one.named_parameters(), two.parameters(), strict=True):
+        assert float((a - b).detach().abs().max()) < 1e-5, name
+
+
+def test_existing_run_is_not_overwritten(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path / "run", data, "--method", "baseline", "--iterations", "2") == 0
+    assert train(tmp_path / "run", data, "--method", "baseline", "--iterations", "2") == 1
+    assert "holds a run already; add --resume" in capsys.readouterr().err
+
+
+def test_flag_that_contradicts_the_resumed_run_is_refused(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path / "run", data, "--method", "baseline", "--iterations", "2") == 0
+    assert train(tmp_path / "run", data, "--resume", "--seed", "5", "--json") == 1
+    error = json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
+    assert error["type"] == "ValueError"
+    assert "--seed 5 contradicts the run, which has 0" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--iterations", "0"], "iterations 0 must be at least 1"),
+        (["--ema-decay", "1"], r"ema_decay 1.0 must be in [0, 1)"),
+        (["--learning-rate", "0"], "learning rates 0.0 to"),
+        (["--held-out", "3"], "leaves none of 3 pictures"),
+        (["--patch-size", "48"], "no picture is at least 96 px"),
+        (["--model", "nothing"], "'nothing' is unknown"),
+    ],
+)
+def test_bad_values_end_in_one_line(
+    tmp_path: Path,
+    data: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    message: str,
+) -> None:
+    assert train(tmp_path / "run", data, *options) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_missing_data_is_misuse() -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse_args(["--out", "x"])
+    assert stopped.value.code == 2
+
+
+def test_config_round_trip_through_json() -> None:
+    config = RunConfig(data=("a", "b"), seed=3)
+    assert RunConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+    with pytest.raises(ValueError, match="differ from this version"):
+        RunConfig.from_json({"seed": 1})
