@@ -1,0 +1,103 @@
+"""Luminance frames that calibrate a network, and those held out to measure it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sr.data.color import luma_of
+from edge_sr.data.image_io import IMAGE_SUFFIXES, list_images, read_image
+from edge_sr.data.resample import modcrop
+
+DEFAULT_FRAMES = Path(__file__).resolve().parent / "default_frames"
+VIDEO_FRAMES = 32
+HOLD_OUT_EVERY = 4
+_SMALLEST_SIDE = 32
+
+NamedFrame = tuple[str, NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class CalibrationFrames:
+    """Named HxW uint8 luminance: LR input as it is, and HR pictures whose sides divide by scale."""
+
+    calibrate: tuple[NamedFrame, ...]
+    hold_out: tuple[NamedFrame, ...]
+    digest: str
+
+
+def load_calibration_frames(source: Path | None, *, scale: int) -> CalibrationFrames:
+    """Read a folder of pictures or a video file; None takes the default set of this package.
+
+    Every fourth frame is held out as HR; the rest calibrate as they are. Raises OSError or
+    ValueError if there is no frame, or too few to hold one out.
+    """
+    frames = _frames_of(source or DEFAULT_FRAMES)
+    small = next((n for n, f in frames if min(f.shape) < _SMALLEST_SIDE * scale), None)
+    if small is not None:
+        raise ValueError(f"{small} is smaller than {_SMALLEST_SIDE * scale} px on a side")
+    if len(frames) < 2:
+        raise ValueError(f"{source} holds {len(frames)} frame; at least 2 are needed")
+    digest = hashlib.sha256()
+    for name, frame in frames:
+        digest.update(f"{name} {frame.shape}\n".encode() + frame.tobytes())
+    is_held_out = [index % HOLD_OUT_EVERY == HOLD_OUT_EVERY - 1 for index in range(len(frames))]
+    if not any(is_held_out):
+        is_held_out[-1] = True
+    pairs = list(zip(frames, is_held_out, strict=True))
+    return CalibrationFrames(
+        calibrate=tuple(frame for frame, held in pairs if not held),
+        hold_out=tuple((name, modcrop(frame, scale)) for (name, frame), held in pairs if held),
+        digest=digest.hexdigest(),
+    )
+
+
+def _frames_of(source: Path) -> list[NamedFrame]:
+    if source.is_dir():
+        return [(path.name, _luma_uint8(read_image(path))) for path in list_images(source)]
+    if not source.exists():
+        raise FileNotFoundError(f"calibration source {source} does not exist")
+    if source.suffix.lower() in IMAGE_SUFFIXES:
+        raise ValueError(f"{source} is one picture; give a folder of pictures or a video")
+    return _video_frames(source)
+
+
+def _luma_uint8(image: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.floor(np.clip(luma_of(image), 0, 255) + 0.5).astype(np.uint8)
+
+
+def _video_frames(path: Path) -> list[NamedFrame]:
+    """At most VIDEO_FRAMES luminance planes, spread evenly over the video."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise ValueError(f"{path} holds no video stream")
+            stream = container.streams.video[0]
+            step = max(1, stream.frames // VIDEO_FRAMES) if stream.frames else 1
+            frames: list[NamedFrame] = []
+            for index, frame in enumerate(container.decode(stream)):
+                if index % step == 0:
+                    frames.append((f"{path.name}#{index:06d}", _luma_plane(frame)))
+                if len(frames) == VIDEO_FRAMES:
+                    break
+    except av.error.FFmpegError as error:
+        raise ValueError(f"{path} cannot be decoded as a video: {error.strerror}") from error
+    return frames
+
+
+def _luma_plane(frame: Any) -> NDArray[np.uint8]:
+    """The Y plane as it was decoded; other layouts and depths are converted to 8-bit YUV."""
+    if not frame.format.name.startswith(("yuv4", "yuvj4", "nv12", "nv21", "gray")) or any(
+        component.bits != 8 for component in frame.format.components
+    ):
+        frame = frame.reformat(format="yuv444p")
+    plane = frame.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    return rows[: frame.height, : frame.width].copy()

@@ -1,0 +1,115 @@
+"""Build a deployable bundle from a student: ONNX graphs per precision, verified and measured.
+
+    python -m export.build --precision int8
+
+builds the shipped x2 student into fsrcnn-x2-int8.esr with a quality and latency report in it.
+
+    python -m export.build --checkpoint runs/x2/student.safetensors --calibration frames/ \
+        --precision fp32,fp16,int8 --out x2.esr
+
+The plan comes first, on stderr like all progress; a table and one JSON object end stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export.plan import (
+    BuildPlan,
+    check_out,
+    default_out,
+    parse_max_drop,
+    parse_precisions,
+)
+from export.source import Source, open_source
+from runtime.cli import run_main
+
+if TYPE_CHECKING:
+    import onnx
+
+    from calibration.frames import CalibrationFrames
+    from export.float_graph import FloatGraph
+    from export.int8 import Int8Build
+    from export.verify import HeldOut, Quality
+
+Say = Callable[[str], None]
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Options of a build; contradictions end here, with exit code 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m export.build",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--checkpoint", type=Path, help=".safetensors with its .json; default: the shipped student")
+    add("--model", help="which shipped student, as fsrcnn; default fsrcnn_residual")
+    add("--onnx", type=Path, help="your own network: [N,1,H,W] luminance in [0,1] to s times larger")
+    add("--scale", type=int, choices=(2, 3, 4), help="of the shipped student; default 2")
+    add("--precision", default="int8", help="fp32,fp16,int8, comma separated; default int8")
+    add("--calibration", type=Path, help="folder of LR pictures or a video; default: built in")
+    add("--out", type=Path, help="bundle folder; default by name, as fsrcnn-x2-int8.esr")
+    add("--max-drop", default="", help="loss allowed in dB, default int8=0.10,fp16=0.02")
+    add("--threads", type=int, default=0, help="for measuring; 0 = one per physical core")
+    add("--overwrite", action="store_true", help="replace an existing bundle")
+    add("--dry-run", action="store_true", help="stop after the plan")
+    add("--json", action="store_true", help="only the JSON line on stdout, nothing on stderr")
+    args = parser.parse_args(argv)
+    if args.onnx and (args.checkpoint or args.model):
+        parser.error("--onnx brings its own network; leave --checkpoint and --model out")
+    if args.checkpoint and args.model:
+        parser.error("--model chooses a shipped student, --checkpoint names its own; give one")
+    if args.threads < 0:
+        parser.error(f"--threads {args.threads} must not be negative")
+    try:
+        args.precision = parse_precisions(args.precision)
+        args.max_drop = parse_max_drop(args.max_drop)
+    except ValueError as error:
+        parser.error(str(error))
+    return args
+
+
+def make_plan(args: argparse.Namespace, source: Source) -> BuildPlan:
+    """What the options mean for this network; OSError if the output or the input cannot be used."""
+    if args.calibration and not args.calibration.exists():
+        raise FileNotFoundError(f"calibration source {args.calibration} does not exist")
+    out = args.out or default_out(source.spec.name, source.spec.scale, args.precision)
+    check_out(out, overwrite=args.overwrite)
+    return BuildPlan(
+        model=source.spec.name,
+        scale=source.spec.scale,
+        source=f"{source.kind} {source.path}",
+        requested=args.precision,
+        calibration=args.calibration,
+        out=out,
+        max_drop=args.max_drop,
+        is_overwriting=args.overwrite,
+        threads=args.threads,
+    )
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Plan, build, verify, report; returns the object of the JSON line."""
+    say = _silent if args.json else _to_stderr
+    source = open_source(args)
+    plan = make_plan(args, source)
+    for line in plan.lines():
+        say(line)
+    if args.dry_run:
+        return _summary(plan, {"plan": plan.as_json()})
+    report = build_bundle(source, plan, say)
+    quality = {
+        name: {"psnr": round(q["psnr"], 4), "drop_db": round(q["drop_db"], 4)}
+        for name, q in report["quality"].items()
+    }
+    result = _summary(plan, {"quality": quality, **_extras(report)})
+    if not args.json:
+        sys.stdout.write("\n".join(_table(report, plan)) + "\n")
+    return result

@@ -1,0 +1,64 @@
+"""The fp32 graph of a bundle, each step checked against the one before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx
+
+from export.heads import with_float_io
+from export.onnx_export import export_onnx
+from export.rewrite import rewrite_deconvolution
+from export.simplify import simplify
+from export.source import Source
+from export.verify import (
+    PARITY_TOLERANCE,
+    check_grey_levels,
+    check_same,
+    check_torch_parity,
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A gate that was passed."""
+
+    name: str
+    measured: float
+    allowed: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class FloatGraph:
+    """The float grey-level graph, what was done to get it, and what was checked."""
+
+    twin: onnx.ModelProto
+    steps: tuple[str, ...]
+    checks: tuple[Check, ...]
+
+
+def build_float_graph(source: Source) -> FloatGraph:
+    """Export, rewrite, change to grey levels, simplify; ParityError if a step changes the result."""
+    steps, checks = [], []
+
+    def passed(name: str, measured: float) -> None:
+        checks.append(Check(name, measured, PARITY_TOLERANCE, "of the range"))
+
+    if source.network is not None:
+        exported = export_onnx(source.network)
+        steps.append(f"exported from PyTorch: {len(exported.graph.node)} nodes")
+        passed("exported graph against PyTorch", check_torch_parity(source.network, exported))
+    else:
+        assert source.graph is not None
+        exported = source.graph
+        steps.append(f"read {source.path.name}: {len(exported.graph.node)} nodes")
+    rewritten, notes = rewrite_deconvolution(exported)
+    steps += notes
+    passed("rewritten graph against exported", check_same(exported, rewritten, "the rewrite"))
+    twin, note = simplify(with_float_io(rewritten))
+    steps.append(note)
+    passed("grey-level graph against rewritten", check_grey_levels(rewritten, twin))
+    return FloatGraph(twin, tuple(steps), tuple(checks))
+
+

@@ -1,0 +1,97 @@
+"""The INT8 graph of a network: the best observer, then what must stay float to pass the gate."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx
+
+from calibration.activations import collect_histograms
+from calibration.frames import CalibrationFrames
+from calibration.observers import OBSERVERS
+from calibration.table import CalibrationTable
+from export.errors import ParityError
+from export.graph import encode
+from export.qdq import quantizable_tensors, quantizable_weights, quantize
+from export.sensitivity import KeptTensor, find_float_tensors
+from export.verify import HeldOut, graph_scores, mean
+
+
+@dataclass(frozen=True)
+class Int8Build:
+    """The graph and how it was found; ``observer_drops`` are fully quantised, in dB."""
+
+    twin: onnx.ModelProto
+    table: CalibrationTable
+    observer_drops: Mapping[str, float]
+    kept_float: tuple[KeptTensor, ...]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How a float grey-level graph is scored: held-out pictures against fp32's mean PSNR."""
+
+    pairs: Sequence[HeldOut]
+    scale: int
+    reference_psnr: float
+    threads: int = 0
+
+    def drop_of(self, twin: onnx.ModelProto) -> float:
+        """Mean loss in dB."""
+        scores = graph_scores(twin, self.pairs, self.scale, threads=self.threads)
+        return self.reference_psnr - mean(scores)
+
+
+def build_int8(
+    twin: onnx.ModelProto,
+    frames: CalibrationFrames,
+    measure: Measure,
+    *,
+    budget_db: float,
+    say: Callable[[str], None],
+) -> Int8Build:
+    """Calibrate and quantise; ParityError if the budget cannot be met even with float tensors."""
+    tensors = quantizable_tensors(twin)
+    histograms = collect_histograms(twin, tensors, [plane for _, plane in frames.calibrate])
+    tables, drops = {}, {}
+    for observer, observe in OBSERVERS.items():
+        ranges = {name: observe(histogram) for name, histogram in histograms.items()}
+        digest = hashlib.sha256(encode(twin)).hexdigest()
+        tables[observer] = CalibrationTable(observer, ranges, digest, frames.digest)
+        drops[observer] = measure.drop_of(quantize(twin, ranges))
+        say(f"int8         observer {observer}: drop {drops[observer]:.3f} dB")
+    best = min(drops, key=lambda name: drops[name])
+    ranges = tables[best].ranges
+    kept: tuple[KeptTensor, ...] = ()
+    if drops[best] > budget_db:
+        say(f"int8         over the {budget_db:g} dB allowed; looking for what must stay float")
+        kept = _kept_float(twin, ranges, measure, budget_db)
+        for step in kept:
+            say(f"int8         {step.tensor} stays float: drop {step.drop_db:.3f} dB")
+    quantized = quantize(twin, ranges, keep_float=frozenset(k.tensor for k in kept))
+    return Int8Build(quantized, tables[best], drops, kept)
+
+
+def _kept_float(
+    twin: onnx.ModelProto, ranges: dict[str, float], measure: Measure, budget_db: float
+) -> tuple[KeptTensor, ...]:
+    measured: dict[frozenset[str], float] = {}
+
+    def drop_of(keep_float: frozenset[str]) -> float:
+        if keep_float not in measured:
+            quantized = quantize(twin, ranges, keep_float=keep_float)
+            measured[keep_float] = measure.drop_of(quantized)
+        return measured[keep_float]
+
+    candidates = [*quantizable_tensors(twin), *quantizable_weights(twin)]
+    least = drop_of(frozenset(candidates))
+    if least > budget_db:
+        alone = sorted(candidates, key=lambda name: drop_of(frozenset({name})))
+        raise ParityError(
+            f"int8 loses {drop_of(frozenset()):.3f} dB against fp32 on held-out pictures and "
+            f"{least:.3f} dB even with every tensor in float, more than the {budget_db:g} allowed; "
+            f"{', '.join(alone[:3])} cost most; raise --max-drop int8=, or build fp16"
+        )
+    return tuple(find_float_tensors(candidates, drop_of, budget_db=budget_db))

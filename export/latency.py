@@ -1,0 +1,73 @@
+"""A quick look at latency per precision, for the report; ``runtime.bench`` measures properly."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.verify import Plane
+
+OUTPUT_WIDTH, OUTPUT_HEIGHT = 1280, 720
+WARM_UP, LEAST_SAMPLES, MOST_SAMPLES, SECONDS = 3, 7, 50, 1.5
+
+
+def measure_latency(
+    bundle: Path, precisions: Sequence[str], picture: Plane, *, scale: int, threads: int = 0
+) -> dict[str, Any]:
+    """Median and p90 of whole frames that become 1280x720 (nearly, at x3), per precision.
+
+    ``picture`` is repeated to the frame's size, so that timing sees real content.
+    """
+    from runtime.stats import host_facts
+    from runtime.upscaler import Upscaler
+
+    width, height = OUTPUT_WIDTH // scale, OUTPUT_HEIGHT // scale
+    frame = _repeated(picture, width, height)
+    results, info = [], None
+    for precision in precisions:
+        with Upscaler.open(bundle, precision=precision, threads=threads) as upscaler:
+            info = upscaler.info
+            samples = _samples(lambda u=upscaler: u.upscale_luma(frame))
+        median, p90 = np.percentile(samples, [50, 90])
+        results.append(
+            {
+                "precision": precision,
+                "median_ms": round(float(median), 3),
+                "p90_ms": round(float(p90), 3),
+                "samples": len(samples),
+            }
+        )
+    assert info is not None
+    return {
+        "width": width,
+        "height": height,
+        "backend": f"{info.name} {info.version}, {info.provider}",
+        "threads": info.threads,
+        "warm_up": WARM_UP,
+        "results": results,
+        "device": host_facts(),
+    }
+
+
+def _repeated(picture: Plane, width: int, height: int) -> Plane:
+    rows, columns = -(-height // picture.shape[0]), -(-width // picture.shape[1])
+    return np.ascontiguousarray(np.tile(picture, (rows, columns))[:height, :width])
+
+
+def _samples(run: Any) -> list[float]:
+    """Milliseconds of single calls, after a warm-up."""
+    for _ in range(WARM_UP):
+        run()
+    samples: list[float] = []
+    start = time.perf_counter()
+    while len(samples) < LEAST_SAMPLES or (
+        len(samples) < MOST_SAMPLES and time.perf_counter() - start < SECONDS
+    ):
+        before = time.perf_counter()
+        run()
+        samples.append(1e3 * (time.perf_counter() - before))
+    return samples

@@ -1,0 +1,67 @@
+"""What a bundle is built from: a checkpoint, the shipped student or a user's ONNX file."""
+
+from __future__ import annotations
+
+import hashlib
+from argparse import Namespace
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_sr.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import onnx
+    from torch import nn
+
+DEFAULT_MODEL, DEFAULT_SCALE = "fsrcnn_residual", 2
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened network: as PyTorch module with its sidecar, or as ONNX graph."""
+
+    path: Path
+    sha256: str
+    spec: ModelSpec
+    network: nn.Module | None = None
+    graph: onnx.ModelProto | None = None
+    sidecar: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """``checkpoint`` or ``onnx``."""
+        return "onnx" if self.network is None else "checkpoint"
+
+
+def open_source(args: Namespace) -> Source:
+    """Open what the options name; OSError or ValueError with one clear line if it is unfit."""
+    source = _open_onnx(args.onnx) if args.onnx else _open_checkpoint(args)
+    if args.scale is not None and args.scale != source.spec.scale:
+        raise ValueError(
+            f"{source.path} upscales by {source.spec.scale}, not {args.scale}; leave --scale out"
+        )
+    return source
+
+
+def _open_checkpoint(args: Namespace) -> Source:
+    from edge_sr.models.checkpoint import load_checkpoint, shipped_checkpoint
+
+    path = args.checkpoint or shipped_checkpoint(
+        args.scale or DEFAULT_SCALE, args.model or DEFAULT_MODEL
+    )
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint {path} does not exist")
+    network, sidecar = load_checkpoint(path)
+    return Source(path, _digest(path), network.spec, network=network, sidecar=sidecar)
+
+
+def _open_onnx(path: Path) -> Source:
+    from export.onnx_import import import_onnx
+
+    imported = import_onnx(path)
+    return Source(path, _digest(path), imported.spec, graph=imported.model)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

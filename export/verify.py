@@ -1,0 +1,232 @@
+"""Measurements and gates: that every step computes what the one before computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edge_sr.data.resample import downscale, modcrop, upscale
+from edge_sr.metrics import psnr
+from export.errors import ParityError
+from export.graph import constants, producers, residual_convolutions
+from export.heads import with_uint8_io
+from export.session import GraphRunner, largest_difference, random_planes
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Plane = NDArray[np.uint8]
+LumaUpscaler = Callable[[Plane], Plane]
+
+# Float32 sums in another order: a few units in the last place per layer, of values up to 1.
+PARITY_TOLERANCE = 1e-4
+# The law of tiling on vendor float engines.
+TILED_LEVELS, TILED_SHARE = 1, 1e-4
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A picture kept from calibration: ground truth and its downscaled version."""
+
+    name: str
+    lr: Plane
+    hr: Plane
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Mean PSNR of a precision on the held-out pictures; a positive drop is loss against fp32."""
+
+    psnr: float
+    drop_db: float
+    per_picture: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class TiledCheck:
+    """How tiled output differs from whole-frame output."""
+
+    tile_size: int
+    levels: int
+    share: float
+
+
+def held_out_pairs(frames: Sequence[tuple[str, Plane]], scale: int) -> tuple[HeldOut, ...]:
+    """Pictures taken as HR and downscaled as the evaluation protocols do."""
+    pairs: list[HeldOut] = []
+    for name, luma in frames:
+        hr = modcrop(luma, scale)
+        if min(hr.shape) < 4 * scale:
+            raise ValueError(
+                f"held-out picture {name} of {luma.shape[1]}x{luma.shape[0]} is too small "
+                f"to measure at scale {scale}"
+            )
+        is_taken = any(pair.name == name for pair in pairs)
+        unique = f"{name} ({len(pairs)})" if is_taken else name
+        pairs.append(HeldOut(unique, downscale(hr, scale), hr))
+    return tuple(pairs)
+
+
+def picture_scores(
+    upscale_luma: LumaUpscaler, pairs: Sequence[HeldOut], scale: int
+) -> dict[str, float]:
+    """PSNR in dB per held-out picture, ``scale`` pixels shaved."""
+    return {pair.name: psnr(upscale_luma(pair.lr), pair.hr, shave=scale) for pair in pairs}
+
+
+def bicubic_scores(pairs: Sequence[HeldOut], scale: int) -> dict[str, float]:
+    """What plain bicubic reaches on the same pictures."""
+    return picture_scores(lambda lr: upscale(lr, scale), pairs, scale)
+
+
+def graph_scores(
+    twin: onnx.ModelProto, pairs: Sequence[HeldOut], scale: int, *, threads: int = 0
+) -> dict[str, float]:
+    """Scores of a float grey-level graph with the byte ends it will have in the bundle."""
+    return picture_scores(GraphRunner(with_uint8_io(twin), threads=threads).plane, pairs, scale)
+
+
+def quality_of(scores: Mapping[str, float], reference: Mapping[str, float]) -> Quality:
+    """Mean score and its distance from fp32's."""
+    psnr_db = mean(scores)
+    return Quality(psnr_db, mean(reference) - psnr_db, dict(scores))
+
+
+def mean(scores: Mapping[str, float]) -> float:
+    """Mean over pictures."""
+    return math.fsum(scores.values()) / len(scores)
+
+
+def check_drop(precision: str, drop_db: float, allowed: float, advice: str) -> None:
+    """ParityError if a precision loses more than its budget."""
+    if not drop_db <= allowed:
+        raise ParityError(
+            f"{precision} loses {drop_db:.3f} dB against fp32 on held-out pictures, "
+            f"more than the {allowed:g} allowed; {advice}"
+        )
+
+
+def check_torch_parity(network: nn.Module, model: onnx.ModelProto) -> float:
+    """Largest difference between PyTorch and the exported graph in [0, 1]; ParityError above 1e-4."""
+    import torch
+
+    run, worst = GraphRunner(model, threads=1), 0.0
+    for batch in random_planes():
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(batch)).numpy()
+        worst = max(worst, largest_difference(expected, run(batch)))
+    return _within(worst, PARITY_TOLERANCE, "the exported graph", "PyTorch")
+
+
+def check_same(before: onnx.ModelProto, after: onnx.ModelProto, step: str) -> float:
+    """Largest difference of two graphs in [0, 1]; ParityError above 1e-4."""
+    first, second = GraphRunner(before, threads=1), GraphRunner(after, threads=1)
+    worst = max(largest_difference(first(x), second(x)) for x in random_planes())
+    return _within(worst, PARITY_TOLERANCE, step, "the graph before")
+
+
+def check_grey_levels(before: onnx.ModelProto, twin: onnx.ModelProto) -> float:
+    """Largest difference, in [0, 1], of a grey-level graph from the graph it came from."""
+    first, second, worst = GraphRunner(before, threads=1), GraphRunner(twin, threads=1), 0.0
+    for batch in random_planes():
+        levels = np.rint(batch * np.float32(255))
+        expected = first(levels / np.float32(255))
+        worst = max(worst, largest_difference(expected, second(levels) / np.float32(255)))
+    return _within(worst, PARITY_TOLERANCE, "the grey-level graph", "the graph before")
+
+
+def _within(measured: float, allowed: float, what: str, reference: str) -> float:
+    if not measured <= allowed:
+        raise ParityError(
+            f"{what} differs from {reference} by {measured:.3g}, more than {allowed:g} allowed"
+        )
+    return measured
+
+
+def check_tiled(
+    bundle: Path, precision: str, pairs: Sequence[HeldOut], *, threads: int = 0
+) -> TiledCheck:
+    """Tiled against whole frame through the runtime; ParityError beyond the law of tiling."""
+    from runtime.manifest import read_manifest
+    from runtime.upscaler import Upscaler
+
+    radius = read_manifest(bundle).receptive_field_radius
+    tile_size = 2 * radius + 24
+    lr = max((pair.lr for pair in pairs), key=lambda plane: plane.size)
+    results: list[NDArray[Any]] = []
+    for size in (0, tile_size):
+        with Upscaler.open(
+            bundle,
+            backend="onnxruntime",
+            precision=precision,
+            threads=threads,
+            tile_size=size,
+            device="cpu",
+        ) as upscaler:
+            results.append(upscaler.upscale_luma(lr).astype(np.int16))
+    difference = np.abs(results[0] - results[1])
+    levels, share = int(difference.max()), float((difference > 0).mean())
+    if levels > TILED_LEVELS or share > TILED_SHARE:
+        raise ParityError(
+            f"{precision} in tiles of {tile_size} differs from the whole frame by {levels} levels "
+            f"on {share:.2%} of samples; at most {TILED_LEVELS} on {TILED_SHARE:.2%} is allowed"
+        )
+    return TiledCheck(tile_size, levels, share)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution of the learnt path as it stands in a graph."""
+
+    name: str
+    shape: str
+    precision: str
+
+
+def layer_precisions(model: onnx.ModelProto) -> list[Layer]:
+    """The precision of every convolution of the learnt path, read back from the graph.
+
+    ``int8`` means both the activation and the weight come out of a DequantizeLinear.
+    """
+    graph = model.graph
+    writers, arrays = producers(graph), constants(graph)
+    layers = []
+    for node in residual_convolutions(graph):
+        sources = [writers.get(name) for name in node.input[:2]]
+        quantised = [s is not None and s.op_type == "DequantizeLinear" for s in sources]
+        weight = arrays.get(node.input[1])
+        dequantize = sources[1]
+        if weight is None and dequantize is not None:
+            weight = _quantised_weight(dequantize, writers, arrays)
+        is_half = weight is not None and weight.dtype == np.float16
+        precision = "int8" if all(quantised) else "float16" if is_half else "float32"
+        layers.append(Layer(node.name, _shape_text(node.op_type, weight), precision))
+    return layers
+
+
+def _quantised_weight(
+    dequantize: onnx.NodeProto,
+    writers: Mapping[str, onnx.NodeProto],
+    arrays: Mapping[str, NDArray[Any]],
+) -> NDArray[Any] | None:
+    """The constant behind a DequantizeLinear, stored as int8 or as float with its Q/DQ pair."""
+    name = dequantize.input[0]
+    if name in arrays:
+        return arrays[name]
+    quantize = writers.get(name)
+    return arrays.get(quantize.input[0]) if quantize is not None else None
+
+
+def _shape_text(op_type: str, weight: NDArray[Any] | None) -> str:
+    if weight is None:
+        return "?"
+    kernel = "x".join(map(str, weight.shape[2:]))
+    ends = weight.shape[:2] if op_type == "ConvTranspose" else weight.shape[1::-1]
+    return f"{kernel}, {ends[0]} to {ends[1]}"

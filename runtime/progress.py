@@ -1,0 +1,121 @@
+"""A progress line on stderr with count, percentage, rate and time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TextIO
+
+TERMINAL_INTERVAL_S = 0.1
+LOG_INTERVAL_S = 5.0
+
+
+def format_duration(seconds: float) -> str:
+    """``57s``, ``12m03s`` or ``1h05m``."""
+    total = round(seconds)
+    if total < 60:
+        return f"{total}s"
+    if total < 3600:
+        return f"{total // 60}m{total % 60:02d}s"
+    return f"{total // 3600}h{total % 3600 // 60:02d}m"
+
+
+def format_line(label: str, done: int, total: int | None, elapsed_s: float, unit: str) -> str:
+    """One line, such as ``upscale  1204/3600  33.4%  41.7 fps  eta 57s``.
+
+    Percentage and time left are shown while ``total`` is known and still believable.
+    """
+    rate = done / elapsed_s if elapsed_s > 0 else 0.0
+    if total is None or done > total:
+        return f"{label}  {done}  {rate:.1f} {unit}"
+    percent = 100 * done / total if total else 100.0
+    line = f"{label}  {done}/{total}  {percent:.1f}%  {rate:.1f} {unit}"
+    return f"{line}  eta {format_duration((total - done) / rate)}" if rate > 0 else line
+
+
+class Progress:
+    """Counts work; rewrites one line on a terminal, adds a plain line now and then elsewhere."""
+
+    def __init__(  # noqa: PLR0913
+        self,
+        total: int | None,
+        label: str,
+        unit: str = "fps",
+        *,
+        silent: bool = False,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._total = total
+        self._label = label
+        self._unit = unit
+        self._silent = silent
+        self._stream = stream if stream is not None else sys.stderr
+        self._clock = clock
+        self._is_terminal = self._stream.isatty()
+        self._interval_s = TERMINAL_INTERVAL_S if self._is_terminal else LOG_INTERVAL_S
+        self._start = clock()
+        self._shown_at = self._start
+        self._done = 0
+        self._width = 0
+
+    @property
+    def done(self) -> int:
+        """How many units are finished."""
+        return self._done
+
+    def advance(self, count: int = 1) -> None:
+        """Count finished units; shows the line if the last one is old enough."""
+        self._done += count
+        if self._clock() - self._shown_at >= self._interval_s:
+            self._show()
+
+    def say(self, text: str) -> None:
+        """Print a line above the progress line."""
+        if self._silent:
+            return
+        self._erase()
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Show the final count."""
+        if self._done:
+            self._show()
+        if self._is_terminal and self._width:
+            self._write("\n")
+        self._width = 0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _show(self) -> None:
+        now = self._clock()
+        self._shown_at = now
+        line = format_line(self._label, self._done, self._total, now - self._start, self._unit)
+        if not self._is_terminal:
+            self._write(f"{line}\n")
+            return
+        # Blanks cover what a longer line left behind.
+        self._write(f"\r{line.ljust(self._width)}")
+        self._width = len(line)
+
+    def _erase(self) -> None:
+        if self._is_terminal and self._width:
+            self._write(f"\r{' ' * self._width}\r")
+
+    def _write(self, text: str) -> None:
+        if self._silent:
+            return
+        self._stream.write(text)
+        self._stream.flush()

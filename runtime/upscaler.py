@@ -1,0 +1,201 @@
+"""The public way to upscale: open a bundle, hand over pictures or planes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.backends import Backend, BackendInfo, open_backend
+from runtime.errors import UnsupportedError
+from runtime.manifest import Manifest, read_manifest
+from runtime.resample import upscale_bicubic
+from runtime.tiling import upscale_tiled
+
+Picture = NDArray[Any]
+
+# ITU-R BT.601 limited range, RGB in 0..255 to Y, Cb, Cr: what luminance networks are trained on.
+_YCBCR_FROM_RGB = (
+    np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]])
+    / 255.0
+)
+_YCBCR_OFFSET = np.array([16.0, 128.0, 128.0])
+_RGB_FROM_YCBCR = np.linalg.inv(_YCBCR_FROM_RGB)
+
+
+class Upscaler:
+    """An open bundle. One call at a time; a context manager that closes itself."""
+
+    def __init__(self, manifest: Manifest, backend: Backend, *, tile_size: int = 0) -> None:
+        halo = manifest.receptive_field_radius
+        if tile_size < 0:
+            raise ValueError(f"tile size {tile_size} must not be negative")
+        if tile_size and not manifest.tileable:
+            raise UnsupportedError(f"{manifest.model} has global operations and cannot be tiled")
+        if tile_size and tile_size <= 2 * halo:
+            raise ValueError(
+                f"tile size {tile_size} leaves no core with halo {halo}; "
+                f"use at least {2 * halo + 1}, or 0 for whole frames"
+            )
+        if tile_size % manifest.size_multiple:
+            raise ValueError(
+                f"tile size {tile_size} does not divide by {manifest.size_multiple}, "
+                "which this model needs"
+            )
+        self.manifest, self.tile_size = manifest, tile_size
+        self._backend = backend
+
+    @classmethod
+    def open(
+        cls,
+        bundle: str | Path,
+        *,
+        backend: str = "auto",
+        precision: str | None = None,
+        threads: int = 0,
+        tile_size: int = 0,
+        device: str = "auto",
+    ) -> Upscaler:
+        """Open a bundle folder.
+
+        ``precision`` defaults to the bundle's own; ``threads`` 0 is one per physical core;
+        ``tile_size`` is the side of a window in LR pixels, 0 runs whole frames. Raises OSError,
+        ValueError, ModelFormatError or UnsupportedError with one clear line.
+        """
+        folder = Path(bundle)
+        manifest = read_manifest(folder)
+        if manifest.channels != "y":
+            raise UnsupportedError(f"{manifest.model} is an RGB network, which is not offered yet")
+        engine = open_backend(
+            backend,
+            folder,
+            manifest,
+            precision=precision or manifest.default_precision,
+            threads=threads,
+            device=device,
+        )
+        return cls(manifest, engine, tile_size=tile_size)
+
+    @property
+    def scale(self) -> int:
+        """Upscaling factor."""
+        return self.manifest.scale
+
+    @property
+    def info(self) -> BackendInfo:
+        """What really runs: backend, provider, version, precision, device, threads."""
+        return self._backend.info
+
+    @property
+    def precision(self) -> str:
+        """Precision of the open engine."""
+        return self._backend.info.precision
+
+    def upscale(self, image: Picture, out: Picture | None = None) -> Picture:
+        """Upscale a picture: HxW grey, HxWx3 RGB or HxWx4 RGBA, uint8 or uint16, to the same kind.
+
+        RGB is split by BT.601 in float: luminance goes through the network, chroma and alpha are
+        resized bicubically. ``out`` receives the result if given.
+        """
+        _check_picture(image)
+        if image.ndim == 2:
+            bit_depth = 8 if image.dtype == np.uint8 else 16
+            sr = self._upscale_grey(image, bit_depth)
+        else:
+            sr = self._upscale_colour(image)
+        return _deliver(sr, out)
+
+    def upscale_luma(
+        self, plane: Picture, *, bit_depth: int = 8, out: Picture | None = None
+    ) -> Picture:
+        """Upscale an HxW luminance plane of a video frame, uint8 or uint16, to the same type.
+
+        Samples of more than 8 bits run through the float twin, divided by 2^(bit_depth - 8).
+        """
+        if plane.ndim != 2 or 0 in plane.shape:
+            raise ValueError(f"a plane of shape {plane.shape} cannot be upscaled")
+        if not 8 <= bit_depth <= 16 or plane.dtype != (np.uint8 if bit_depth == 8 else np.uint16):
+            raise ValueError(f"samples of type {plane.dtype} do not hold {bit_depth}-bit luminance")
+        if bit_depth == 8:
+            return self._run(plane, out)
+        unit = np.float32(2 ** (bit_depth - 8))
+        sr = self._run(plane.astype(np.float32) / unit) * unit
+        return _deliver(_rounded(sr, 2**bit_depth - 1, np.dtype(np.uint16)), out)
+
+    def upscale_frames(self, frames: Iterable[Picture]) -> Iterator[Picture]:
+        """Upscale pictures one after the other."""
+        return (self.upscale(frame) for frame in frames)
+
+    def close(self) -> None:
+        """Release the engine."""
+        self._backend.close()
+
+    def __enter__(self) -> Upscaler:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self, plane: Picture, out: Picture | None = None) -> Picture:
+        """uint8 or float32 plane through the engine, tiled if asked."""
+        if self.tile_size == 0:
+            return _deliver(self._backend.run(np.ascontiguousarray(plane)), out)
+        return upscale_tiled(
+            plane,
+            self._backend.run,
+            self.scale,
+            tile_size=self.tile_size,
+            halo=self.manifest.receptive_field_radius,
+            out=out,
+        )
+
+    def _upscale_grey(self, image: Picture, bit_depth: int) -> Picture:
+        if bit_depth == 8:
+            return self._run(image)
+        sr = self._run(image.astype(np.float32) / np.float32(257)) * np.float32(257)
+        return _rounded(sr, 65535, image.dtype)
+
+    def _upscale_colour(self, image: Picture) -> Picture:
+        unit = 1.0 if image.dtype == np.uint8 else 257.0
+        samples = image.astype(np.float64) / unit
+        ycbcr = samples[:, :, :3] @ _YCBCR_FROM_RGB.T + _YCBCR_OFFSET
+        luma = self._run(ycbcr[:, :, 0].astype(np.float32))
+        chroma = [upscale_bicubic(ycbcr[:, :, channel], self.scale) for channel in (1, 2)]
+        sr = (np.dstack([luma, *chroma]) - _YCBCR_OFFSET) @ _RGB_FROM_YCBCR.T
+        if image.shape[2] == 4:
+            sr = np.dstack([sr, upscale_bicubic(samples[:, :, 3], self.scale)])
+        return _rounded(sr * unit, 255 * unit, image.dtype)
+
+
+def _check_picture(image: Picture) -> None:
+    if image.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"samples of type {image.dtype} are not uint8 or uint16")
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
+        raise ValueError(f"a picture of shape {image.shape} is not HxW, HxWx3 or HxWx4")
+    if 0 in image.shape:
+        raise ValueError(f"a picture of shape {image.shape} is empty")
+
+
+def _rounded(values: Picture, peak: float, dtype: np.dtype[Any]) -> Picture:
+    """Round half to even, clamp to 0..peak."""
+    return np.clip(np.rint(values), 0, peak).astype(dtype)
+
+
+def _deliver(sr: Picture, out: Picture | None) -> Picture:
+    if out is None:
+        return sr
+    if out.shape != sr.shape or out.dtype != sr.dtype:
+        raise ValueError(
+            f"out has shape {out.shape} and type {out.dtype}, needed {sr.shape}, {sr.dtype}"
+        )
+    np.copyto(out, sr)
+    return out

@@ -1,0 +1,197 @@
+"""A video file in, the same video with more pixels out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from runtime.atomic import written_beside
+from runtime.resample import resize_plane
+from runtime.video.color import UNSPECIFIED, chroma_phase, guessed_matrix
+from runtime.video.encoder import EncodeOptions, choose_codec
+from runtime.video.frame import Frame, Plane
+from runtime.video.geometry import output_aspect, scale_matrix
+from runtime.video.probe import VideoInfo
+from runtime.video.reader import Item, OnError, VideoReader
+from runtime.video.relay import run_stages
+from runtime.video.writer import VideoWriter
+
+
+class LumaUpscaler(Protocol):
+    """What the pipeline needs of ``runtime.Upscaler``."""
+
+    @property
+    def scale(self) -> int:
+        """Upscaling factor."""
+        ...
+
+    def upscale_luma(self, plane: Plane, *, bit_depth: int) -> Plane:
+        """An HxW plane, ``scale`` times larger."""
+        ...
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """How a video is upscaled."""
+
+    # Final width and height; None keeps the upscaler's.
+    size: tuple[int, int] | None = None
+    encode: EncodeOptions = field(default_factory=EncodeOptions)
+    on_error: OnError = "stop"
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """What was written."""
+
+    frames: int
+    skipped: int
+    width: int
+    height: int
+    encoder: str
+    seconds: float
+    notes: tuple[str, ...]
+
+
+def upscale_video(
+    source: Path,
+    target: Path,
+    upscaler: LumaUpscaler,
+    options: VideoOptions | None = None,
+    *,
+    on_start: Callable[[VideoInfo], None] = lambda info: None,
+    on_frame: Callable[[], None] = lambda: None,
+) -> VideoResult:
+    """Upscale the main video stream; sound, subtitles, times, tags and chapters stay as they are.
+
+    ``target`` appears whole or not at all. Raises OSError or ValueError with one clear line.
+    ``on_start`` is told what is read, ``on_frame`` that one more frame is written.
+    """
+    options = options or VideoOptions()
+    start = time.monotonic()
+    with VideoReader(source, on_error=options.on_error) as reader:
+        info = output_info(reader.info, upscaler.scale, options.size)
+        choose_codec(target.suffix, info.layout, options.encode.codec)
+        on_start(reader.info)
+        work = _FrameWork(reader.info, info, upscaler)
+        with (
+            written_beside(target) as partial,
+            VideoWriter(
+                partial,
+                info,
+                options.encode,
+                source=reader.container,
+                stream_index=reader.stream_index,
+            ) as writer,
+        ):
+            frames = _run(reader, work, writer, on_frame)
+        notes = (*_notes(reader.info, info), *writer.notes, *reader.notes)
+        seconds = time.monotonic() - start
+        return VideoResult(frames, reader.skipped, *info.size, writer.encoder, seconds, notes)
+
+
+def output_info(info: VideoInfo, scale: int, size: tuple[int, int] | None = None) -> VideoInfo:
+    """What an upscaled video is like; ``size`` overrides ``scale`` times the source."""
+    width, height = size or (info.width * scale, info.height * scale)
+    matrix = info.display_matrix
+    return replace(
+        info,
+        width=width,
+        height=height,
+        # Samples keep their values; where and how they are stored is the encoder's.
+        aspect=output_aspect(info.aspect, info.size, (width, height)),
+        display_matrix=matrix and tuple(scale_matrix(matrix, info.size, (width, height))),
+    )
+
+
+def _run(
+    reader: VideoReader, work: _FrameWork, writer: VideoWriter, on_frame: Callable[[], None]
+) -> int:
+    count = 0
+
+    def write(result: tuple[Frame | None, tuple[Any, ...]]) -> None:
+        nonlocal count
+        frame, packets = result
+        writer.copy(packets)
+        if frame is not None:
+            writer.write(work.resize_luma(frame))
+            count += 1
+            on_frame()
+
+    run_stages(map(work.resize_chroma, reader), work.upscale_luma, write)
+    return count
+
+
+@dataclass(frozen=True)
+class _FrameWork:
+    """What happens to the planes of each frame, split over the stages of the pipeline."""
+
+    source: VideoInfo
+    target: VideoInfo
+    upscaler: LumaUpscaler
+
+    def resize_chroma(self, item: Item) -> tuple[Item, tuple[Plane, ...]]:
+        """Chroma planes of the final size, beside the frame."""
+        if item.frame is None:
+            return item, ()
+        return item, tuple(map(self._resize_chroma, item.frame.planes[1:]))
+
+    def upscale_luma(
+        self, prepared: tuple[Item, tuple[Plane, ...]]
+    ) -> tuple[Frame | None, tuple[Any, ...]]:
+        """Luma through the network."""
+        item, chroma = prepared
+        frame = item.frame
+        if frame is None:
+            return None, item.packets
+        luma = self.upscaler.upscale_luma(frame.planes[0], bit_depth=frame.layout.bit_depth)
+        return replace(frame, planes=(luma, *chroma)), item.packets
+
+    def resize_luma(self, frame: Frame) -> Frame:
+        """Luma to the final size, where that is not what the network gave."""
+        luma, *chroma = frame.planes
+        if luma.shape[::-1] == self.target.size:
+            return frame
+        resized = _rounded(resize_plane(luma, *self.target.size), frame.layout.bit_depth)
+        return replace(frame, planes=(resized, *chroma))
+
+    def _resize_chroma(self, plane: Plane) -> Plane:
+        layout, siting = self.source.layout, self.source.siting
+        width, height = layout.chroma_size(*self.target.size)
+        # The last sample of an odd size serves half as many pixels; the grid goes on past it.
+        full_width = _grid(plane.shape[1], self.source.width, self.target.width)
+        full_height = _grid(plane.shape[0], self.source.height, self.target.height)
+        resized = resize_plane(
+            plane,
+            full_width,
+            full_height,
+            phase_x=chroma_phase(layout.subsampling[0], siting.is_left),
+            phase_y=chroma_phase(layout.subsampling[1], siting.is_top),
+        )
+        return _rounded(resized[:height, :width], layout.bit_depth)
+
+
+def _grid(samples: int, source: int, target: int) -> int:
+    """Samples of the enlarged chroma axis, with a last one that may reach past the frame."""
+    return -(-samples * target // source)
+
+
+def _rounded(plane: Plane, bit_depth: int) -> Plane:
+    dtype = np.uint8 if bit_depth == 8 else np.uint16
+    return np.clip(np.rint(plane), 0, 2**bit_depth - 1).astype(dtype)
+
+
+def _notes(source: VideoInfo, target: VideoInfo) -> list[str]:
+    """What a viewer should know about tags that the source lacks."""
+    before, after = guessed_matrix(*source.size), guessed_matrix(*target.size)
+    if source.colors.matrix != UNSPECIFIED or before == after or not source.layout.subsampling[0]:
+        return []
+    return [
+        f"the input names no colour matrix; players guess {before} for {source.width}x"
+        f"{source.height} but {after} for {target.width}x{target.height}"
+    ]

@@ -1,0 +1,231 @@
+"""Frames of a video in order, with the packets of its other streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from runtime.video.frame import Frame, frame_from_av
+from runtime.video.probe import VideoInfo, av_errors, describe, open_video
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+
+OnError = Literal["stop", "skip"]
+
+COPIED_TYPES = frozenset({"audio", "subtitle"})
+# Between two frames at most this many packets are held back, so that a long stretch with sound
+# alone does not pile up.
+MAX_PENDING_PACKETS = 256
+
+
+@dataclass(frozen=True)
+class Item:
+    """A frame, or None at the end of a stretch without one, with the packets that came before it."""
+
+    frame: Frame | None
+    packets: tuple[Any, ...] = ()
+
+
+class VideoReader:
+    """Decodes the main video stream; a context manager and an iterable, to be read once.
+
+    ``on_error`` says what a damaged frame does: ``stop`` raises ValueError naming it, ``skip``
+    leaves it out and counts it in ``skipped``; the times of the others do not change.
+    """
+
+    def __init__(self, path: Path, *, on_error: OnError = "stop") -> None:
+        self._path = path
+        self._on_error = on_error
+        self._container, self._stream = open_video(path)
+        self._stream.thread_type = "AUTO"  # type: ignore[assignment]
+        self._decoded = 0
+        self._last_pts: int | None = None
+        self._is_timeless = False
+        self._packet_count = 0
+        self._end_s = 0.0
+        self.skipped = 0
+        self.notes: list[str] = []
+        try:
+            self._items = self._read()
+            self._pending: list[tuple[VideoFrame | None, list[Packet[Any]]]] = []
+            self.info = self._read_first()
+        except BaseException:
+            self._container.close()
+            raise
+
+    @property
+    def container(self) -> InputContainer:
+        """The open input, from whose streams a writer takes what it copies."""
+        return self._container
+
+    @property
+    def stream_index(self) -> int:
+        """Which stream of the container is decoded."""
+        return self._stream.index
+
+    def __iter__(self) -> Iterator[Item]:
+        yield from map(self._item, self._pending)
+        yield from map(self._item, self._items)
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames alone."""
+        return (item.frame for item in self if item.frame is not None)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _read_first(self) -> VideoInfo:
+        for frame, packets in self._items:
+            self._pending.append((frame, packets))
+            if frame is not None:
+                return describe(self._path, self._stream, frame)
+        raise ValueError(f"{self._path} holds no frame that can be decoded")
+
+    def _item(self, decoded: tuple[VideoFrame | None, list[Packet[Any]]]) -> Item:
+        frame, packets = decoded
+        if frame is None:
+            return Item(None, tuple(packets))
+        time_base = self.info.time_base
+        assert frame.pts is not None
+        return Item(frame_from_av(frame, frame.pts, time_base), tuple(packets))
+
+    def _read(self) -> Iterator[tuple[VideoFrame | None, list[Packet[Any]]]]:
+        pending: list[Packet[Any]] = []
+        for packet in self._demux():
+            self._follow(packet)
+            if packet.stream_index == self._stream.index:
+                for frame in self._decode(packet):
+                    yield frame, pending
+                    pending = []
+            elif packet.stream.type in COPIED_TYPES and not _is_flush(packet):
+                pending.append(packet)
+                if len(pending) >= MAX_PENDING_PACKETS:
+                    yield None, pending
+                    pending = []
+        self._check_complete()
+        yield None, pending
+
+    def _demux(self) -> Iterator[Packet[Any]]:
+        with av_errors(f"{self._path} cannot be read on after frame {self._decoded}"):
+            yield from self._container.demux()
+
+    def _decode(self, packet: Packet[Any]) -> Iterator[VideoFrame]:
+        from av.error import FFmpegError
+
+        if packet.is_corrupt:
+            self._damage("the file ends within it", _seconds(packet.pts, packet.time_base))
+            return
+        try:
+            frames = packet.decode()
+        except FFmpegError as error:
+            self._damage(
+                error.strerror or "it cannot be decoded", _seconds(packet.pts, packet.time_base)
+            )
+            return
+        for frame in frames:
+            reason = self._fault(frame)
+            if reason:
+                self._damage(reason, _seconds(frame.pts, frame.time_base))
+                continue
+            self._decoded += 1
+            self._last_pts = frame.pts
+            yield frame
+
+    def _fault(self, frame: VideoFrame) -> str | None:
+        """What is wrong with a frame, if anything; gives it a time if the file has none at all."""
+        if frame.is_corrupt:
+            return "parts of it are missing"
+        if self._decoded == 0 and frame.pts is None:
+            self._is_timeless = True
+            self.notes.append("the file holds no frame times; its constant frame rate is used")
+        if self._is_timeless:
+            frame.pts = self._counted_pts()
+        if frame.pts is None:
+            return "it has no time"
+        if self._last_pts is not None and frame.pts <= self._last_pts:
+            return "its time is not after that of the frame before"
+        if self._decoded and (frame.width, frame.height) != self.info.size:
+            raise ValueError(
+                f"{self._path}: frame {self._decoded + 1} is {frame.width}x{frame.height}, those "
+                f"before are {self.info.width}x{self.info.height}; cut the video there"
+            )
+        return None
+
+    def _counted_pts(self) -> int:
+        rate, time_base = self._stream.average_rate, self._stream.time_base
+        if not rate or not time_base:
+            raise ValueError(f"{self._path} holds neither frame times nor a frame rate")
+        return round(self._decoded / (Fraction(rate) * Fraction(time_base)))
+
+    def _damage(self, reason: str, time_s: float | None) -> None:
+        if self._on_error == "skip":
+            self.skipped += 1
+            return
+        place = "" if time_s is None else f" (at {time_s:.3f} s)"
+        raise ValueError(
+            f"{self._path}: damaged after frame {self._decoded}{place}: {reason}; "
+            "pass --on-error skip to leave damaged frames out"
+        )
+
+    def _follow(self, packet: Packet[Any]) -> None:
+        if _is_flush(packet):
+            return
+        if packet.stream_index == self._stream.index:
+            self._packet_count += 1
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if stamp is not None:
+            self._end_s = max(
+                self._end_s, float((stamp + (packet.duration or 0)) * packet.time_base)
+            )
+
+    def _check_complete(self) -> None:
+        """Raise or note if the file ends before what its header promises."""
+        missing = self._missing()
+        if missing is None:
+            return
+        if self._on_error == "skip":
+            self.notes.append(f"the file is truncated: {missing}")
+            return
+        raise ValueError(
+            f"{self._path} is truncated after frame {self._decoded}: {missing}; "
+            "pass --on-error skip to keep what is there"
+        )
+
+    def _missing(self) -> str | None:
+        formats = self._container.format.name
+        promised = len(self._stream.index_entries)
+        if "mp4" in formats and self._packet_count < promised:
+            return f"{self._packet_count} of {promised} video packets are there"
+        duration_s = (self._container.duration or 0) / 1_000_000
+        # Headers round, and may count a stretch of silence.
+        is_short = self._end_s < min(duration_s - 1.0, 0.95 * duration_s)
+        if "matroska" in formats and is_short:
+            return f"it ends at {self._end_s:.1f} s of {duration_s:.1f} s"
+        return None
+
+
+def _is_flush(packet: Packet[Any]) -> bool:
+    return packet.size == 0 and packet.dts is None
+
+
+def _seconds(stamp: int | None, time_base: Any) -> float | None:
+    return None if stamp is None or not time_base else float(stamp * time_base)

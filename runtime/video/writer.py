@@ -1,0 +1,231 @@
+"""A video file with upscaled frames and the other streams of its source."""
+
+from __future__ import annotations
+
+import contextlib
+from math import lcm
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from runtime.video.color import apply_tags
+from runtime.video.encoder import (
+    ENCODERS,
+    EncodeOptions,
+    check_encoder,
+    choose_codec,
+    encoder_options,
+)
+from runtime.video.frame import Frame, av_from_frame
+from runtime.video.probe import VideoInfo, av_errors, text_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+
+# What a muxer writes itself, or what was true of the source file alone.
+DROPPED_TAGS = frozenset(
+    {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id"}
+)
+STATISTICS_PREFIXES = ("bps", "number_of_", "_statistics_", "duration-")
+MP4_SUFFIXES = frozenset({".mp4", ".m4v", ".mov"})
+MAX_TIMESCALE = 2**31 - 1
+
+
+class VideoWriter:
+    """Encodes frames as they come, in order; a context manager that finishes the file.
+
+    ``source`` with ``stream_index`` is the input whose other streams, tags and chapters are copied.
+    The file is complete only after a clean end of the ``with`` body.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        info: VideoInfo,
+        options: EncodeOptions | None = None,
+        *,
+        source: InputContainer | None = None,
+        stream_index: int = 0,
+    ) -> None:
+        import av
+
+        self.notes: list[str] = []
+        self._path = path
+        options = options or EncodeOptions()
+        self._codec = choose_codec(path.suffix, info.layout, options.codec)
+        check_encoder(self._codec, info.layout, _formats_of(ENCODERS[self._codec]), info.size)
+        copied = _copied_streams(source, path.suffix, stream_index)
+        with av_errors(f"{path} cannot be written"):
+            self._container = av.open(
+                str(path.absolute()),
+                "w",
+                container_options=_muxer_options(path.suffix, info, copied),
+                **text_options(),
+            )
+        try:
+            with av_errors(f"{path} cannot be written"):
+                self._stream = self._add_video(info, options)
+                self._copies = self._add_copies(copied)
+                if source is not None:
+                    self._take_tags(source, stream_index)
+                # The header now, so that an unwritable output ends the run before it begins.
+                self._container.start_encoding()
+        except BaseException:
+            self._abandon()
+            raise
+
+    @property
+    def encoder(self) -> str:
+        """Name of the encoder in use."""
+        return ENCODERS[self._codec]
+
+    def write(self, frame: Frame) -> None:
+        """Encode one frame, later than all before."""
+        with av_errors(f"{self.encoder} fails at {frame.time_s:.3f} s"):
+            self._container.mux(self._stream.encode(av_from_frame(frame)))
+
+    def copy(self, packets: Iterable[Packet[Any]]) -> None:
+        """Write packets of the source unchanged; those of streams left out are dropped."""
+        for packet in packets:
+            stream = self._copies.get(packet.stream_index)
+            if stream is None:
+                continue
+            with av_errors(f"a packet of stream {packet.stream_index} cannot be copied"):
+                packet.stream = stream
+                self._container.mux(packet)
+
+    def finish(self) -> None:
+        """Flush the encoder; write what closes the file."""
+        with av_errors(f"{self._path} cannot be finished"):
+            self._container.mux(self._stream.encode(None))
+            self._container.close()
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._abandon()
+            return
+        try:
+            self.finish()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        from av.error import FFmpegError
+
+        # The file is thrown away, so what the muxer thinks of its state does not matter.
+        with contextlib.suppress(FFmpegError, OSError, ValueError):
+            self._container.close()
+
+    def _add_video(self, info: VideoInfo, options: EncodeOptions) -> Any:
+        from av.codec.context import Flags
+
+        stream = self._container.add_stream(
+            self.encoder,
+            rate=info.rate or 25,
+            options=encoder_options(self._codec, options, info.siting),
+        )
+        stream.time_base = info.time_base
+        context: Any = stream.codec_context
+        context.width, context.height = info.size
+        context.pix_fmt = info.layout.planar_name
+        context.time_base = info.time_base
+        context.flags |= Flags.frame_duration
+        if info.aspect is not None:
+            context.sample_aspect_ratio = info.aspect
+        apply_tags(info.colors, context)
+        if self._codec == "hevc" and self._path.suffix.lower() in MP4_SUFFIXES:
+            context.codec_tag = "hvc1"  # players of Apple take no other
+        if info.display_matrix is not None:
+            stream.set_display_matrix(info.display_matrix)
+        if info.has_hdr_metadata:
+            self.notes.append("HDR mastering metadata is not carried over; the colour tags are")
+        return stream
+
+    def _add_copies(self, streams: list[Stream]) -> dict[int, Stream]:
+        copies: dict[int, Stream] = {}
+        for stream in streams:
+            try:
+                copy = self._container.add_stream_from_template(stream)
+            except ValueError as error:
+                self._refuse(stream, error)
+                continue
+            _copy_tags(stream, copy)
+            copies[stream.index] = copy
+        return copies
+
+    def _refuse(self, stream: Stream, error: ValueError) -> None:
+        codec = stream.codec_context.name if stream.codec_context else "unknown"
+        what = f"{stream.type} stream {stream.index} ({codec})"
+        if stream.type == "audio":
+            raise ValueError(
+                f"{self._path.suffix} cannot hold {what}; write .mkv, which holds most"
+            ) from error
+        self.notes.append(f"{self._path.suffix} cannot hold {what}: left out")
+
+    def _take_tags(self, source: InputContainer, stream_index: int) -> None:
+        self._container.metadata.update(_kept(source.metadata))
+        _copy_tags(source.streams[stream_index], self._stream)
+        chapters = source.chapters()
+        if chapters:
+            self._container.set_chapters(chapters)
+        kept = {stream_index, *self._copies}
+        for stream in source.streams:
+            if stream.index not in kept and stream.type not in ("subtitle", "audio"):
+                self.notes.append(f"{stream.type} stream {stream.index} is left out")
+
+
+def _formats_of(encoder: str) -> list[str] | None:
+    from av.codec.codec import Codec, UnknownCodecError
+
+    try:
+        return [item.name for item in Codec(encoder, "w").video_formats or ()]
+    except UnknownCodecError:
+        return None
+
+
+def _copied_streams(source: InputContainer | None, suffix: str, stream_index: int) -> list[Stream]:
+    if source is None:
+        return []
+    kinds = {"audio", "subtitle"}
+    if suffix.lower() == ".mkv":
+        kinds.add("attachment")  # fonts of the subtitles
+    return [s for s in source.streams if s.type in kinds and s.index != stream_index]
+
+
+def _muxer_options(suffix: str, info: VideoInfo, copied: list[Stream]) -> dict[str, str]:
+    if suffix.lower() not in MP4_SUFFIXES:
+        return {}
+    # Edit lists count in the movie's time scale: with the default of 1/1000 s they would shift
+    # a video that starts late, or whose first frame waits for reordering, by part of a tick.
+    timescale = info.time_base.denominator
+    for stream in copied:
+        if stream.time_base:
+            common = lcm(timescale, stream.time_base.denominator)
+            timescale = common if common <= MAX_TIMESCALE else timescale
+    return {"movie_timescale": str(timescale)} if 1 < timescale <= MAX_TIMESCALE else {}
+
+
+def _copy_tags(source: Stream, target: Stream) -> None:
+    target.metadata.update(_kept(source.metadata))
+    target.disposition = source.disposition
+
+
+def _kept(tags: dict[str, str]) -> dict[str, str]:
+    return {
+        key: value
+        for key, value in tags.items()
+        if key.lower() not in DROPPED_TAGS and not key.lower().startswith(STATISTICS_PREFIXES)
+    }
