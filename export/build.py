@@ -13,12 +13,10 @@ The plan comes first, on stderr like all progress; a table and one JSON object e
 from __future__ import annotations
 
 import argparse
-import datetime
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from export.plan import (
     BuildPlan,
@@ -29,16 +27,6 @@ from export.plan import (
 )
 from export.source import Source, open_source
 from runtime.cli import run_main
-
-if TYPE_CHECKING:
-    import onnx
-
-    from calibration.frames import CalibrationFrames
-    from export.float_graph import FloatGraph
-    from export.int8 import Int8Build
-    from export.verify import HeldOut, Quality
-
-Say = Callable[[str], None]
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -51,7 +39,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--checkpoint", type=Path, help=".safetensors with its .json; default: the shipped student")
     add("--model", help="which shipped student, as fsrcnn; default fsrcnn_residual")
-    add("--onnx", type=Path, help="your own network: [N,1,H,W] luminance in [0,1] to s times larger")
+    add(
+        "--onnx", type=Path, help="your own network: [N,1,H,W] luminance in [0,1] to s times larger"
+    )
     add("--scale", type=int, choices=(2, 3, 4), help="of the shipped student; default 2")
     add("--precision", default="int8", help="fp32,fp16,int8, comma separated; default int8")
     add("--calibration", type=Path, help="folder of LR pictures or a video; default: built in")
@@ -97,19 +87,75 @@ def make_plan(args: argparse.Namespace, source: Source) -> BuildPlan:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Plan, build, verify, report; returns the object of the JSON line."""
+    from export.assemble import build_bundle
+
     say = _silent if args.json else _to_stderr
     source = open_source(args)
     plan = make_plan(args, source)
     for line in plan.lines():
         say(line)
-    if args.dry_run:
-        return _summary(plan, {"plan": plan.as_json()})
-    report = build_bundle(source, plan, say)
-    quality = {
-        name: {"psnr": round(q["psnr"], 4), "drop_db": round(q["drop_db"], 4)}
-        for name, q in report["quality"].items()
+    result: dict[str, Any] = {
+        "bundle": str(plan.out),
+        "model": plan.model,
+        "scale": plan.scale,
+        "precisions": list(plan.precisions),
     }
-    result = _summary(plan, {"quality": quality, **_extras(report)})
+    if args.dry_run:
+        return {**result, "plan": plan.as_json()}
+    report = build_bundle(source, plan, say)
     if not args.json:
-        sys.stdout.write("\n".join(_table(report, plan)) + "\n")
-    return result
+        sys.stdout.write("\n".join(outcome_lines(plan, report)) + "\n")
+    return {**result, **shown_numbers(report)}
+
+
+def shown_numbers(report: dict[str, Any]) -> dict[str, Any]:
+    """Every number of the table, for the JSON line."""
+    return {
+        "quality": {
+            name: {"psnr": round(quality["psnr"], 4), "drop_db": round(quality["drop_db"], 4)}
+            for name, quality in report["quality"].items()
+        },
+        "bicubic_psnr": round(report["bicubic"]["psnr"], 4),
+        "latency_ms": {row["precision"]: row["median_ms"] for row in report["latency"]["results"]},
+        "observer": report["observer"],
+        "kept_float": [kept["tensor"] for kept in report["kept_float"]],
+        "bytes": report["bytes"],
+    }
+
+
+def outcome_lines(plan: BuildPlan, report: dict[str, Any]) -> list[str]:
+    """The table for people, and the line that names the artefact."""
+    latency = {row["precision"]: row for row in report["latency"]["results"]}
+    width, height = report["latency"]["width"], report["latency"]["height"]
+    lines = [f"{'':9}{'PSNR dB':>9}{'drop dB':>9}{'allowed':>9}{f'ms at {width}x{height}':>18}"]
+    lines.append(f"{'bicubic':9}{report['bicubic']['psnr']:9.3f}")
+    for name, quality in report["quality"].items():
+        allowed = f"{plan.max_drop[name]:.3f}" if name in plan.max_drop else "-"
+        median = latency[name]["median_ms"]
+        lines.append(
+            f"{name:9}{quality['psnr']:9.3f}{quality['drop_db']:9.3f}{allowed:>9}{median:18.1f}"
+        )
+    default = plan.default_precision
+    line = f"wrote {plan.out}  {report['bytes'] / 1e6:.2f} MB"
+    if default in plan.max_drop:
+        drop, gate = report["quality"][default]["drop_db"], plan.max_drop[default]
+        line += f"  {default} drop {drop:.3f} dB vs fp32  (gate {gate:.2f})"
+    return [*lines, line]
+
+
+def _silent(text: str) -> None:
+    del text
+
+
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line entry."""
+    return run_main(run, parse_args(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

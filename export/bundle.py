@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -87,9 +87,11 @@ def manifest_of(
     precisions: tuple[str, ...],
     default_precision: str,
     files: dict[str, FileEntry],
-    **measured: dict[str, Any],
+    *,
+    measured: Mapping[str, dict[str, Any]] | None = None,
 ) -> Manifest:
     """A manifest; ``measured`` may hold quality, latency and provenance."""
+    measured = measured or {}
     return Manifest(
         model=spec.name,
         scale=spec.scale,
@@ -100,7 +102,9 @@ def manifest_of(
         files=files,
         size_multiple=spec.size_multiple,
         tileable=spec.tileable,
-        **measured,
+        quality=measured.get("quality", {}),
+        latency=measured.get("latency", {}),
+        provenance=measured.get("provenance", {}),
     )
 
 

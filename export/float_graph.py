@@ -39,7 +39,7 @@ class FloatGraph:
 
 
 def build_float_graph(source: Source) -> FloatGraph:
-    """Export, rewrite, change to grey levels, simplify; ParityError if a step changes the result."""
+    """Export, rewrite, go to grey levels, simplify; ParityError if a step changes the result."""
     steps, checks = [], []
 
     def passed(name: str, measured: float) -> None:
@@ -60,5 +60,3 @@ def build_float_graph(source: Source) -> FloatGraph:
     steps.append(note)
     passed("grey-level graph against rewritten", check_grey_levels(rewritten, twin))
     return FloatGraph(twin, tuple(steps), tuple(checks))
-
-

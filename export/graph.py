@@ -67,7 +67,7 @@ def fresh_name(graph: onnx.GraphProto, wish: str) -> str:
 def add_constant(graph: onnx.GraphProto, wish: str, values: NDArray[Any]) -> str:
     """Append an initializer; returns the name it got."""
     name = fresh_name(graph, wish)
-    graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+    graph.initializer.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
     return name
 
 
@@ -147,7 +147,8 @@ def strip_notes(model: onnx.ModelProto) -> None:
 
 def encode(model: onnx.ModelProto) -> bytes:
     """The same bytes for the same model."""
-    return model.SerializeToString(deterministic=True)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
 
 
 def _sorted_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:

@@ -58,7 +58,7 @@ def with_float_io(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def with_uint8_io(model: onnx.ModelProto) -> onnx.ModelProto:
-    """From float grey levels to bytes: Cast first; Clip(0, 255), Round (half to even), Cast last."""
+    """From float grey levels to bytes: Cast first, last Clip, Round (half to even) and Cast."""
     model = copy_of(model)
     graph = model.graph
     grey_in = fresh_name(graph, f"{INPUT}.grey")
@@ -68,8 +68,8 @@ def with_uint8_io(model: onnx.ModelProto) -> onnx.ModelProto:
         replace_input(node, OUTPUT, grey_out)
         node.output[:] = [grey_out if name == OUTPUT else name for name in node.output]
     first = helper.make_node("Cast", [INPUT], [grey_in], "levels", to=TensorProto.FLOAT)
-    low = add_constant(graph, "clip.low", np.float32(0).reshape(()))
-    high = add_constant(graph, "clip.high", np.float32(PEAK).reshape(()))
+    low = add_constant(graph, "clip.low", np.array(0, np.float32))
+    high = add_constant(graph, "clip.high", np.array(PEAK, np.float32))
     names = [fresh_name(graph, f"{OUTPUT}.{step}") for step in ("clipped", "rounded")]
     graph.node.insert(0, first)
     graph.node.extend(
@@ -148,7 +148,7 @@ def _multiply_input(graph: onnx.GraphProto, by: float) -> None:
     scaled = fresh_name(graph, f"{INPUT}.unit")
     for node in graph.node:
         replace_input(node, INPUT, scaled)
-    factor = add_constant(graph, "unit.factor", np.float32(by).reshape(()))
+    factor = add_constant(graph, "unit.factor", np.array(by, np.float32))
     graph.node.insert(0, helper.make_node("Mul", [INPUT, factor], [scaled], "unit"))
 
 
@@ -157,5 +157,5 @@ def _multiply_output(graph: onnx.GraphProto, by: float) -> None:
     for node in graph.node:
         replace_input(node, OUTPUT, unscaled)
         node.output[:] = [unscaled if name == OUTPUT else name for name in node.output]
-    factor = add_constant(graph, "grey.factor", np.float32(by).reshape(()))
+    factor = add_constant(graph, "grey.factor", np.array(by, np.float32))
     graph.node.append(helper.make_node("Mul", [unscaled, factor], [OUTPUT], "grey"))

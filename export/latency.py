@@ -13,6 +13,7 @@ from export.verify import Plane
 
 OUTPUT_WIDTH, OUTPUT_HEIGHT = 1280, 720
 WARM_UP, LEAST_SAMPLES, MOST_SAMPLES, SECONDS = 3, 7, 50, 1.5
+STEADY_SPREAD = 0.05
 
 
 def measure_latency(
@@ -22,7 +23,7 @@ def measure_latency(
 
     ``picture`` is repeated to the frame's size, so that timing sees real content.
     """
-    from runtime.stats import host_facts
+    from runtime.stats import device_facts, summarize
     from runtime.upscaler import Upscaler
 
     width, height = OUTPUT_WIDTH // scale, OUTPUT_HEIGHT // scale
@@ -32,13 +33,14 @@ def measure_latency(
         with Upscaler.open(bundle, precision=precision, threads=threads) as upscaler:
             info = upscaler.info
             samples = _samples(lambda u=upscaler: u.upscale_luma(frame))
-        median, p90 = np.percentile(samples, [50, 90])
+        summary = summarize(samples)
         results.append(
             {
                 "precision": precision,
-                "median_ms": round(float(median), 3),
-                "p90_ms": round(float(p90), 3),
-                "samples": len(samples),
+                "median_ms": round(summary.median_ms, 3),
+                "p90_ms": round(summary.p90_ms, 3),
+                "samples": summary.samples,
+                "is_steady": summary.spread <= STEADY_SPREAD,
             }
         )
     assert info is not None
@@ -49,7 +51,7 @@ def measure_latency(
         "threads": info.threads,
         "warm_up": WARM_UP,
         "results": results,
-        "device": host_facts(),
+        "device": device_facts(),
     }
 
 
@@ -59,7 +61,7 @@ def _repeated(picture: Plane, width: int, height: int) -> Plane:
 
 
 def _samples(run: Any) -> list[float]:
-    """Milliseconds of single calls, after a warm-up."""
+    """Seconds of single calls, after a warm-up."""
     for _ in range(WARM_UP):
         run()
     samples: list[float] = []
@@ -69,5 +71,5 @@ def _samples(run: Any) -> list[float]:
     ):
         before = time.perf_counter()
         run()
-        samples.append(1e3 * (time.perf_counter() - before))
+        samples.append(time.perf_counter() - before)
     return samples

@@ -93,7 +93,7 @@ def named_after_layers(model: onnx.ModelProto) -> onnx.ModelProto:
 def _layer_name(node: onnx.NodeProto, parameters: set[str], renamed: dict[str, str]) -> str:
     for name in node.input:
         if name in parameters and name.endswith(".weight"):
-            return name.removesuffix(".weight")
+            return str(name).removesuffix(".weight")
     source = next((renamed[name] for name in node.input if name in renamed), INPUT)
     return f"{source}.{node.op_type.lower()}"
 

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from onnx.inliner import inline_local_functions
 
 from edge_sr.models.spec import ModelSpec
 from export.graph import IR_VERSION, OPSET, finish, replace_input, tensor_names
@@ -78,7 +79,7 @@ def _parsed(path: Path) -> onnx.ModelProto:
 def _normalised(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     """Opset 20, constants as initializers, ends called lr and sr with free sizes."""
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        model = inline_local_functions(model)
     domains = {opset.domain for opset in model.opset_import} - {"", "ai.onnx"}
     foreign = sorted({node.domain for node in model.graph.node} & domains)
     if foreign:
@@ -99,7 +100,7 @@ def _check_ends(graph: onnx.GraphProto, name: str) -> None:
     inputs = [value for value in graph.input if value.name not in weights]
     if (len(inputs), len(graph.output)) != (1, 1):
         raise ValueError(
-            f"{name} has {len(inputs)} inputs and {len(graph.output)} outputs; one of each is needed"
+            f"{name} has {len(inputs)} inputs and {len(graph.output)} outputs, not one each"
         )
     for kind, value in (("input", inputs[0]), ("output", graph.output[0])):
         tensor = value.type.tensor_type
@@ -155,7 +156,8 @@ def _rename_ends(graph: onnx.GraphProto) -> None:
         node.output[:] = [new_names.get(name, name) for name in node.output]
     for tensor in graph.initializer:
         tensor.name = new_names.get(tensor.name, tensor.name)
-    sizes_in, sizes_out = ["batch", 1, "height", "width"], ["batch", 1, "sr_height", "sr_width"]
+    sizes_in: list[str | int | None] = ["batch", 1, "height", "width"]
+    sizes_out: list[str | int | None] = ["batch", 1, "sr_height", "sr_width"]
     graph.input[0].CopyFrom(helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, sizes_in))
     graph.output[0].CopyFrom(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, sizes_out))
     del graph.value_info[:]
@@ -180,7 +182,7 @@ def _measured_scale(run: GraphRunner, name: str) -> int:
         found.add(scale)
     if len(found) > 1:
         raise ValueError(f"{name} upscales by {found} depending on the size; one scale is needed")
-    return found.pop()
+    return int(found.pop())
 
 
 def _check_batches(run: GraphRunner, name: str) -> None:
@@ -211,7 +213,7 @@ def _test_picture(height: int, width: int) -> NDArray[np.float32]:
     """A shaded wave with an edge, [1, 1, H, W] in [0, 1]."""
     y, x = np.mgrid[0:height, 0:width]
     plane = 0.5 + 0.25 * np.sin(x / 4.0 + y / 6.0) + 0.2 * (x > width // 2)
-    return plane.astype(np.float32)[None, None]
+    return np.asarray(plane[None, None], np.float32)
 
 
 def _reach(run: GraphRunner, scale: int, centre: int, seed: int) -> int:
@@ -232,5 +234,3 @@ def _reach(run: GraphRunner, scale: int, centre: int, seed: int) -> int:
         return 0
     rows, columns = np.nonzero(changed)
     return int(max(np.abs(rows // scale - centre).max(), np.abs(columns // scale - centre).max()))
-
-

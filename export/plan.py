@@ -72,7 +72,7 @@ def parse_precisions(text: str) -> tuple[str, ...]:
 def parse_max_drop(text: str) -> dict[str, float]:
     """``int8=0.10,fp16=0.02`` over the defaults; ValueError if it does not read like that."""
     drops = dict(MAX_DROP_DB)
-    for part in text.split(","):
+    for part in text.split(",") if text.strip() else ():
         match = re.fullmatch(r"\s*(\w+)\s*=\s*([0-9]*\.?[0-9]+)\s*", part)
         if not match or match[1] not in MAX_DROP_DB:
             raise ValueError(f"{part.strip()!r} is not PRECISION=DB, as in int8=0.10,fp16=0.02")

@@ -12,13 +12,16 @@ LIBRARIES = ("edge-sr", "torch", "onnx", "onnxscript", "onnxsim", "onnxruntime",
 
 def library_versions() -> dict[str, str]:
     """Versions of what took part, as far as installed."""
-    versions = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
+    found = {name: _version(name) for name in LIBRARIES}
+    installed = {name: version for name, version in found.items() if version}
+    return {"python": platform.python_version(), **installed}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def git_commit() -> str | None:

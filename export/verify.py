@@ -114,7 +114,7 @@ def check_drop(precision: str, drop_db: float, allowed: float, advice: str) -> N
 
 
 def check_torch_parity(network: nn.Module, model: onnx.ModelProto) -> float:
-    """Largest difference between PyTorch and the exported graph in [0, 1]; ParityError above 1e-4."""
+    """Largest difference of the exported graph from PyTorch in [0, 1]; ParityError above 1e-4."""
     import torch
 
     run, worst = GraphRunner(model, threads=1), 0.0
@@ -179,6 +179,17 @@ def check_tiled(
             f"on {share:.2%} of samples; at most {TILED_LEVELS} on {TILED_SHARE:.2%} is allowed"
         )
     return TiledCheck(tile_size, levels, share)
+
+
+def check_bytes(twin: onnx.ModelProto, pairs: Sequence[HeldOut], *, threads: int = 0) -> int:
+    """Largest difference in levels of the byte graph from its rounded twin; ParityError above 1."""
+    as_bytes = GraphRunner(with_uint8_io(twin), threads=threads)
+    as_floats, worst = GraphRunner(twin, threads=threads), 0.0
+    for pair in pairs:
+        grey = as_floats.plane(pair.lr.astype(np.float32))
+        expected = np.rint(np.clip(grey, 0, 255))
+        worst = max(worst, largest_difference(as_bytes.plane(pair.lr), expected))
+    return int(_within(worst, TILED_LEVELS, "the byte graph", "its rounded float twin"))
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,12 @@ def format_line(label: str, done: int, total: int | None, elapsed_s: float, unit
 
 
 class Progress:
-    """Counts work; rewrites one line on a terminal, adds a plain line now and then elsewhere."""
+    """Counts work; rewrites one line on a terminal, adds a plain line now and then elsewhere.
 
-    def __init__(  # noqa: PLR0913
+    ``total`` may be set later, once it is known.
+    """
+
+    def __init__(
         self,
         total: int | None,
         label: str,
@@ -48,7 +51,7 @@ class Progress:
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._total = total
+        self.total = total
         self._label = label
         self._unit = unit
         self._silent = silent
@@ -102,7 +105,7 @@ class Progress:
     def _show(self) -> None:
         now = self._clock()
         self._shown_at = now
-        line = format_line(self._label, self._done, self._total, now - self._start, self._unit)
+        line = format_line(self._label, self._done, self.total, now - self._start, self._unit)
         if not self._is_terminal:
             self._write(f"{line}\n")
             return

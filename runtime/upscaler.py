@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -126,6 +127,20 @@ class Upscaler:
         sr = self._run(plane.astype(np.float32) / unit) * unit
         return _deliver(_rounded(sr, 2**bit_depth - 1, np.dtype(np.uint16)), out)
 
+    def upscale_luma_timed(self, plane: Picture) -> float:
+        """Upscale an 8-bit plane, drop the result; returns the seconds spent inside the engine."""
+        spent = 0.0
+
+        def run(window: Picture) -> Picture:
+            nonlocal spent
+            started = time.perf_counter()
+            sr = self._backend.run(window)
+            spent += time.perf_counter() - started
+            return sr
+
+        self._run(plane, engine=run)
+        return spent
+
     def upscale_frames(self, frames: Iterable[Picture]) -> Iterator[Picture]:
         """Upscale pictures one after the other."""
         return (self.upscale(frame) for frame in frames)
@@ -145,13 +160,20 @@ class Upscaler:
     ) -> None:
         self.close()
 
-    def _run(self, plane: Picture, out: Picture | None = None) -> Picture:
+    def _run(
+        self,
+        plane: Picture,
+        out: Picture | None = None,
+        *,
+        engine: Callable[[Picture], Picture] | None = None,
+    ) -> Picture:
         """uint8 or float32 plane through the engine, tiled if asked."""
+        engine = engine or self._backend.run
         if self.tile_size == 0:
-            return _deliver(self._backend.run(np.ascontiguousarray(plane)), out)
+            return _deliver(engine(np.ascontiguousarray(plane)), out)
         return upscale_tiled(
             plane,
-            self._backend.run,
+            engine,
             self.scale,
             tile_size=self.tile_size,
             halo=self.manifest.receptive_field_radius,

@@ -5,7 +5,9 @@ The numbers are those of ITU-T H.273, which FFmpeg uses as they are.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 UNSPECIFIED = 2
+MATRICES: Mapping[str, int] = MappingProxyType({"bt709": 1, "bt601": 6, "bt2020": 9})
 RANGE_UNSPECIFIED, RANGE_LIMITED, RANGE_FULL = 0, 1, 2
 
 # Codecs whose 4:2:0 chroma lies between four luma samples, as in JPEG and MPEG-1. All others are
@@ -35,7 +38,7 @@ class ColorTags:
 
 @dataclass(frozen=True)
 class Siting:
-    """Whether chroma shares the column (left) or the row (top) of a luma sample, or lies between."""
+    """Whether chroma shares the column (left), the row (top) of a luma sample or lies between."""
 
     is_left: bool = True
     is_top: bool = False

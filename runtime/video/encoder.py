@@ -71,7 +71,7 @@ def choose_codec(suffix: str, layout: PixelLayout, wanted: str = "auto") -> str:
 def check_encoder(
     codec: str, layout: PixelLayout, formats: Collection[str] | None, size: tuple[int, int]
 ) -> None:
-    """Refuse what an encoder cannot take; ``formats`` are its pixel formats, None if it is absent."""
+    """Refuse what an encoder cannot take; ``formats`` are its own, None if it is absent."""
     name, width, height = ENCODERS[codec], *size
     if formats is None:
         raise ValueError(f"this build of PyAV has no encoder {name}; choose another with --codec")

@@ -19,7 +19,7 @@ Plane = NDArray[Any]
 
 @dataclass(frozen=True)
 class Component:
-    """Where the samples of one component lie: every ``step``-th of a buffer's rows, from ``offset``."""
+    """Where the samples of one component lie: every ``step``-th of a row, from ``offset``."""
 
     buffer: int
     step: int = 1

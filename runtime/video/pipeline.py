@@ -43,6 +43,8 @@ class VideoOptions:
     size: tuple[int, int] | None = None
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     on_error: OnError = "stop"
+    # ITU-T H.273 matrix to write where the input names none; None leaves that open.
+    matrix: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def upscale_video(
     options = options or VideoOptions()
     start = time.monotonic()
     with VideoReader(source, on_error=options.on_error) as reader:
-        info = output_info(reader.info, upscaler.scale, options.size)
+        info = output_info(reader.info, upscaler.scale, options)
         choose_codec(target.suffix, info.layout, options.encode.codec)
         on_start(reader.info)
         work = _FrameWork(reader.info, info, upscaler)
@@ -95,15 +97,17 @@ def upscale_video(
         return VideoResult(frames, reader.skipped, *info.size, writer.encoder, seconds, notes)
 
 
-def output_info(info: VideoInfo, scale: int, size: tuple[int, int] | None = None) -> VideoInfo:
-    """What an upscaled video is like; ``size`` overrides ``scale`` times the source."""
-    width, height = size or (info.width * scale, info.height * scale)
-    matrix = info.display_matrix
+def output_info(info: VideoInfo, scale: int, options: VideoOptions) -> VideoInfo:
+    """What an upscaled video is like."""
+    width, height = options.size or (info.width * scale, info.height * scale)
+    matrix, colors = info.display_matrix, info.colors
+    if options.matrix is not None and colors.matrix == UNSPECIFIED:
+        colors = replace(colors, matrix=options.matrix)
     return replace(
         info,
         width=width,
         height=height,
-        # Samples keep their values; where and how they are stored is the encoder's.
+        colors=colors,
         aspect=output_aspect(info.aspect, info.size, (width, height)),
         display_matrix=matrix and tuple(scale_matrix(matrix, info.size, (width, height))),
     )
@@ -189,9 +193,9 @@ def _rounded(plane: Plane, bit_depth: int) -> Plane:
 def _notes(source: VideoInfo, target: VideoInfo) -> list[str]:
     """What a viewer should know about tags that the source lacks."""
     before, after = guessed_matrix(*source.size), guessed_matrix(*target.size)
-    if source.colors.matrix != UNSPECIFIED or before == after or not source.layout.subsampling[0]:
+    if target.colors.matrix != UNSPECIFIED or before == after or not source.layout.subsampling[0]:
         return []
     return [
-        f"the input names no colour matrix; players guess {before} for {source.width}x"
-        f"{source.height} but {after} for {target.width}x{target.height}"
+        f"the input names no colour matrix; players take {before} for {source.width}x"
+        f"{source.height}, {after} for {target.width}x{target.height}: name it with --color-matrix"
     ]

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 MAX_SIDE = 16384
 
+ATTACHED_PICTURE = 0x400
+DEINTERLACE = "deinterlace it first, for example: ffmpeg -i IN -vf bwdif -c:a copy OUT"
+
 # Side data that says how HDR was mastered; PyAV cannot hand it to an encoder.
 HDR_SIDE_DATA = frozenset(
     {
@@ -86,7 +89,7 @@ def open_video(path: Path) -> tuple[InputContainer, VideoStream]:
             str(path.absolute()), container_options={"protocol_whitelist": "file"}, **text_options()
         )
     stream = container.streams.best("video")
-    if stream is None or stream.disposition & 0x400 or stream.codec_context is None:  # attached_pic
+    if stream is None or stream.codec_context is None or stream.disposition & ATTACHED_PICTURE:
         container.close()
         raise ValueError(f"{path} holds no video stream that can be decoded")
     return container, stream
@@ -102,10 +105,7 @@ def describe(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
             f"{path} has frames of {frame.width}x{frame.height}; at most {MAX_SIDE} is supported"
         )
     if frame.interlaced_frame:
-        raise ValueError(
-            f"{path} is interlaced, which would be upscaled wrongly; deinterlace it first, "
-            "for example with: ffmpeg -i IN -vf bwdif -c:a copy OUT"
-        )
+        raise ValueError(f"{path} is interlaced, which would be upscaled wrongly; {DEINTERLACE}")
     time_base = fraction_of(stream.time_base)
     if time_base is None:
         raise ValueError(f"{path} has no time base")

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from runtime.video.frame import Frame, frame_from_av
-from runtime.video.probe import VideoInfo, av_errors, describe, open_video
+from runtime.video.frame import Frame, frame_from_av, layout_of
+from runtime.video.probe import DEINTERLACE, VideoInfo, av_errors, describe, open_video
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -27,7 +27,7 @@ MAX_PENDING_PACKETS = 256
 
 @dataclass(frozen=True)
 class Item:
-    """A frame, or None at the end of a stretch without one, with the packets that came before it."""
+    """A frame, or None after a stretch without one, with the packets that came before it."""
 
     frame: Frame | None
     packets: tuple[Any, ...] = ()
@@ -44,7 +44,7 @@ class VideoReader:
         self._path = path
         self._on_error = on_error
         self._container, self._stream = open_video(path)
-        self._stream.thread_type = "AUTO"  # type: ignore[assignment]
+        self._stream.thread_type = "AUTO"
         self._decoded = 0
         self._last_pts: int | None = None
         self._is_timeless = False
@@ -112,7 +112,7 @@ class VideoReader:
         pending: list[Packet[Any]] = []
         for packet in self._demux():
             self._follow(packet)
-            if packet.stream_index == self._stream.index:
+            if self._is_main(packet):
                 for frame in self._decode(packet):
                     yield frame, pending
                     pending = []
@@ -123,6 +123,10 @@ class VideoReader:
                     pending = []
         self._check_complete()
         yield None, pending
+
+    def _is_main(self, packet: Packet[Any]) -> bool:
+        # The packets that end a stream do not carry its index in their own field.
+        return packet.stream.index == self._stream.index
 
     def _demux(self) -> Iterator[Packet[Any]]:
         with av_errors(f"{self._path} cannot be read on after frame {self._decoded}"):
@@ -154,21 +158,36 @@ class VideoReader:
         """What is wrong with a frame, if anything; gives it a time if the file has none at all."""
         if frame.is_corrupt:
             return "parts of it are missing"
+        self._settle_time(frame)
+        if frame.pts is None:
+            return "it has no time"
+        if self._last_pts is not None and frame.pts <= self._last_pts:
+            return "its time is not after that of the frame before"
+        if self._decoded:
+            self._check_same(frame)
+        return None
+
+    def _check_same(self, frame: VideoFrame) -> None:
+        place = f"{self._path}: frame {self._decoded + 1}"
+        if (frame.width, frame.height) != self.info.size:
+            raise ValueError(
+                f"{place} is {frame.width}x{frame.height}, those before are "
+                f"{self.info.width}x{self.info.height}; cut the video there"
+            )
+        if layout_of(frame.format.name) != self.info.layout:
+            raise ValueError(f"{place} is {frame.format.name}, unlike those before; cut there")
+        if frame.interlaced_frame:
+            raise ValueError(f"{place} is interlaced; {DEINTERLACE}")
+
+    def _settle_time(self, frame: VideoFrame) -> None:
+        """A frame without a presentation time takes that of its packet, or is counted."""
+        if frame.pts is None:
+            frame.pts = frame.dts
         if self._decoded == 0 and frame.pts is None:
             self._is_timeless = True
             self.notes.append("the file holds no frame times; its constant frame rate is used")
         if self._is_timeless:
             frame.pts = self._counted_pts()
-        if frame.pts is None:
-            return "it has no time"
-        if self._last_pts is not None and frame.pts <= self._last_pts:
-            return "its time is not after that of the frame before"
-        if self._decoded and (frame.width, frame.height) != self.info.size:
-            raise ValueError(
-                f"{self._path}: frame {self._decoded + 1} is {frame.width}x{frame.height}, those "
-                f"before are {self.info.width}x{self.info.height}; cut the video there"
-            )
-        return None
 
     def _counted_pts(self) -> int:
         rate, time_base = self._stream.average_rate, self._stream.time_base
@@ -189,7 +208,7 @@ class VideoReader:
     def _follow(self, packet: Packet[Any]) -> None:
         if _is_flush(packet):
             return
-        if packet.stream_index == self._stream.index:
+        if self._is_main(packet):
             self._packet_count += 1
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is not None:

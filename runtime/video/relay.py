@@ -5,13 +5,49 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 Source = TypeVar("Source")
 Result = TypeVar("Result")
 Value = TypeVar("Value")
 
+# How often a waiting stage looks whether another one has failed.
 POLL_S = 0.05
+
+
+def run_stages(
+    produce: Iterable[Source],
+    transform: Callable[[Source], Result],
+    consume: Callable[[Result], None],
+    *,
+    depth: int = 4,
+) -> None:
+    """Give each produced value through ``transform`` to ``consume``, in order.
+
+    ``produce`` and ``consume`` run in a thread each, ``transform`` in the caller's. At most
+    ``depth`` values wait between two stages. The first error of any stage stops all and is raised
+    once the threads have ended, as is KeyboardInterrupt.
+    """
+    run = _Run()
+    inward: _Relay[Source] = _Relay(depth, run.stop)
+    outward: _Relay[Result] = _Relay(depth, run.stop)
+    threads = [
+        threading.Thread(target=run.guard, args=(lambda: inward.fill(produce),), daemon=True),
+        threading.Thread(target=run.guard, args=(lambda: outward.drain(consume),), daemon=True),
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        outward.fill(map(transform, inward))
+    except _Stopped:
+        pass
+    except BaseException as error:
+        run.fail(error)
+    for thread in threads:
+        run.join(thread)
+    if run.errors:
+        raise run.errors[0]
 
 
 class _Stopped(Exception):  # noqa: N818 - a signal, not an error
@@ -29,84 +65,61 @@ class _Relay(Generic[Value]):
         self._queue: queue.Queue[Value | _End] = queue.Queue(depth)
         self._stop = stop
 
-    def put(self, value: Value | _End) -> None:
-        while not self._stop.is_set():
-            try:
-                return self._queue.put(value, timeout=POLL_S)
-            except queue.Full:
-                continue
-        raise _Stopped
+    def fill(self, values: Iterable[Value]) -> None:
+        """Put all values, then the end."""
+        for value in values:
+            self._put(value)
+        self._put(_End())
+
+    def drain(self, consume: Callable[[Value], None]) -> None:
+        """Hand on all values up to the end."""
+        for value in self:
+            consume(value)
 
     def __iter__(self) -> Iterator[Value]:
-        while not self._stop.is_set():
-            try:
-                value = self._queue.get(timeout=POLL_S)
-            except queue.Empty:
-                continue
+        while True:
+            value = self._get()
             if isinstance(value, _End):
                 return
             yield value
+
+    def _put(self, value: Value | _End) -> None:
+        while not self._stop.is_set():
+            with suppress(queue.Full):
+                return self._queue.put(value, timeout=POLL_S)
+        raise _Stopped
+
+    def _get(self) -> Value | _End:
+        while not self._stop.is_set():
+            with suppress(queue.Empty):
+                return self._queue.get(timeout=POLL_S)
         raise _Stopped
 
 
-def run_stages(
-    produce: Iterable[Source],
-    transform: Callable[[Source], Result],
-    consume: Callable[[Result], None],
-    *,
-    depth: int = 4,
-) -> None:
-    """Give each produced value through ``transform`` to ``consume``, in order.
+class _Run:
+    """What the stages of one run share."""
 
-    ``produce`` and ``consume`` run in a thread each, ``transform`` in the caller's. At most
-    ``depth`` values wait between two stages. The first error of any stage stops all and is raised
-    once the threads have ended, as is KeyboardInterrupt.
-    """
-    stop = threading.Event()
-    errors: list[BaseException] = []
-    inward: _Relay[Source] = _Relay(depth, stop)
-    outward: _Relay[Result] = _Relay(depth, stop)
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.errors: list[BaseException] = []
 
-    def read() -> None:
-        for value in produce:
-            inward.put(value)
-        inward.put(_End())
-
-    def write() -> None:
-        for result in outward:
-            consume(result)
-
-    def work() -> None:
-        for value in inward:
-            outward.put(transform(value))
-        outward.put(_End())
-
-    def guarded(stage: Callable[[], None]) -> None:
+    def guard(self, stage: Callable[[], None]) -> None:
         try:
             stage()
         except _Stopped:
             pass
         except BaseException as error:
-            errors.append(error)
-            stop.set()
+            self.fail(error)
 
-    threads = [threading.Thread(target=guarded, args=(stage,)) for stage in (read, write)]
-    for thread in threads:
-        thread.start()
-    guarded(work)
-    _join(threads, errors, stop)
-    if errors:
-        raise errors[0]
+    def fail(self, error: BaseException) -> None:
+        self.errors.append(error)
+        self.stop.set()
 
-
-def _join(
-    threads: list[threading.Thread], errors: list[BaseException], stop: threading.Event
-) -> None:
-    """Wait for the threads; an interrupt in the meantime stops them too."""
-    for thread in threads:
-        while thread.is_alive():
-            try:
+    def join(self, thread: threading.Thread) -> None:
+        """Wait for a thread to end; an interrupt in the meantime stops the run."""
+        try:
+            if thread.ident is not None:
                 thread.join()
-            except KeyboardInterrupt as interrupt:
-                errors.append(interrupt)
-                stop.set()
+        except KeyboardInterrupt as interrupt:
+            self.fail(interrupt)
+            self.join(thread)

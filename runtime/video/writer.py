@@ -58,18 +58,22 @@ class VideoWriter:
         options = options or EncodeOptions()
         self._codec = choose_codec(path.suffix, info.layout, options.codec)
         check_encoder(self._codec, info.layout, _formats_of(ENCODERS[self._codec]), info.size)
-        copied = _copied_streams(source, path.suffix, stream_index)
+        streams = _carried_streams(source, path.suffix, stream_index)
         with av_errors(f"{path} cannot be written"):
             self._container = av.open(
                 str(path.absolute()),
                 "w",
-                container_options=_muxer_options(path.suffix, info, copied),
+                container_options=_muxer_options(path.suffix, info, streams),
                 **text_options(),
             )
         try:
             with av_errors(f"{path} cannot be written"):
-                self._stream = self._add_video(info, options)
-                self._copies = self._add_copies(copied)
+                self._copies: dict[int, Stream] = {}
+                for stream in streams:
+                    if stream is None:
+                        self._stream = self._add_video(info, options)
+                    else:
+                        self._add_copy(stream)
                 if source is not None:
                     self._take_tags(source, stream_index)
                 # The header now, so that an unwritable output ends the run before it begins.
@@ -154,17 +158,14 @@ class VideoWriter:
             self.notes.append("HDR mastering metadata is not carried over; the colour tags are")
         return stream
 
-    def _add_copies(self, streams: list[Stream]) -> dict[int, Stream]:
-        copies: dict[int, Stream] = {}
-        for stream in streams:
-            try:
-                copy = self._container.add_stream_from_template(stream)
-            except ValueError as error:
-                self._refuse(stream, error)
-                continue
-            _copy_tags(stream, copy)
-            copies[stream.index] = copy
-        return copies
+    def _add_copy(self, stream: Stream) -> None:
+        try:
+            copy = self._container.add_stream_from_template(stream)
+        except ValueError as error:
+            self._refuse(stream, error)
+            return
+        _copy_tags(stream, copy)
+        self._copies[stream.index] = copy
 
     def _refuse(self, stream: Stream, error: ValueError) -> None:
         codec = stream.codec_context.name if stream.codec_context else "unknown"
@@ -196,23 +197,30 @@ def _formats_of(encoder: str) -> list[str] | None:
         return None
 
 
-def _copied_streams(source: InputContainer | None, suffix: str, stream_index: int) -> list[Stream]:
+def _carried_streams(
+    source: InputContainer | None, suffix: str, stream_index: int
+) -> list[Stream | None]:
+    """The streams to copy in their order, with None in the place of the upscaled one."""
     if source is None:
-        return []
+        return [None]
     kinds = {"audio", "subtitle"}
     if suffix.lower() == ".mkv":
         kinds.add("attachment")  # fonts of the subtitles
-    return [s for s in source.streams if s.type in kinds and s.index != stream_index]
+    return [
+        None if stream.index == stream_index else stream
+        for stream in source.streams
+        if stream.type in kinds or stream.index == stream_index
+    ]
 
 
-def _muxer_options(suffix: str, info: VideoInfo, copied: list[Stream]) -> dict[str, str]:
+def _muxer_options(suffix: str, info: VideoInfo, streams: list[Stream | None]) -> dict[str, str]:
     if suffix.lower() not in MP4_SUFFIXES:
         return {}
     # Edit lists count in the movie's time scale: with the default of 1/1000 s they would shift
     # a video that starts late, or whose first frame waits for reordering, by part of a tick.
     timescale = info.time_base.denominator
-    for stream in copied:
-        if stream.time_base:
+    for stream in streams:
+        if stream is not None and stream.time_base:
             common = lcm(timescale, stream.time_base.denominator)
             timescale = common if common <= MAX_TIMESCALE else timescale
     return {"movie_timescale": str(timescale)} if 1 < timescale <= MAX_TIMESCALE else {}

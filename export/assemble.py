@@ -1,0 +1,175 @@
+"""All steps of a build, from an opened network to a complete bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from calibration.frames import CalibrationFrames, load_calibration_frames
+from export.bundle import folder_bytes, manifest_of, staged_folder, write_file, write_graphs
+from export.crops import Crop, crops_of
+from export.float_graph import Check, build_float_graph
+from export.graph import residual_convolutions
+from export.half import to_half
+from export.int8 import Int8Build, Measure, build_int8
+from export.latency import measure_latency
+from export.plan import BuildPlan
+from export.report import BuildFacts, report_html, report_json, report_of
+from export.source import Source
+from export.verify import (
+    TILED_LEVELS,
+    HeldOut,
+    Quality,
+    bicubic_scores,
+    check_bytes,
+    check_drop,
+    check_tiled,
+    graph_scores,
+    held_out_pairs,
+    layer_precisions,
+    mean,
+    quality_of,
+)
+from runtime.manifest import FileEntry, write_manifest
+
+Say = Callable[[str], None]
+CALIBRATION, REPORT_JSON, REPORT_HTML = "calibration.json", "report.json", "report.html"
+
+
+@dataclass(frozen=True)
+class Precisions:
+    """The float grey-level graph of each precision, its quality, and how INT8 came about."""
+
+    twins: Mapping[str, onnx.ModelProto]
+    quality: Mapping[str, Quality]
+    int8: Int8Build | None = None
+    checks: tuple[Check, ...] = field(default=())
+
+
+def build_bundle(source: Source, plan: BuildPlan, say: Say) -> dict[str, Any]:
+    """Write the bundle; returns what report.json holds. Nothing is left after an error.
+
+    Raises ParityError if a gate is not met, OSError or ValueError if an input is unfit.
+    """
+    with staged_folder(plan.out) as folder:
+        frames = load_calibration_frames(plan.calibration, scale=plan.scale)
+        pairs = held_out_pairs(frames.hold_out, plan.scale)
+        say(f"frames       {len(frames.calibrate)} calibrate, {len(pairs)} held out")
+        base = build_float_graph(source)
+        for step in base.steps:
+            say(f"graph        {step}")
+        built = build_precisions(base.twin, plan, frames, pairs, say)
+        files = _write_models(folder, plan, built, source)
+        checks = [*base.checks, *built.checks, *_check_tiles(folder, plan, pairs)]
+        say(f"verified     {len(checks)} checks passed")
+        largest = max((pair.lr for pair in pairs), key=lambda plane: plane.size)
+        latency = measure_latency(
+            folder, plan.precisions, largest, scale=plan.scale, threads=plan.threads
+        )
+        facts = BuildFacts(
+            source=source,
+            plan=plan,
+            steps=base.steps,
+            checks=tuple(checks),
+            quality=built.quality,
+            bicubic=bicubic_scores(pairs, plan.scale),
+            layers={name: layer_precisions(twin) for name, twin in built.twins.items()},
+            int8=built.int8,
+            inputs=tuple(node.input[0] for node in residual_convolutions(base.twin.graph)),
+            latency=latency,
+            frames=frames,
+        )
+        return _write_reports(folder, facts, files, _crops(built, pairs, plan))
+
+
+def build_precisions(
+    twin: onnx.ModelProto,
+    plan: BuildPlan,
+    frames: CalibrationFrames,
+    pairs: Sequence[HeldOut],
+    say: Say,
+) -> Precisions:
+    """Every precision of the plan from the fp32 graph, each within its budget or ParityError."""
+    scores = graph_scores(twin, pairs, plan.scale, threads=plan.threads)
+    twins, quality = {"fp32": twin}, {"fp32": quality_of(scores, scores)}
+    say(f"fp32         {mean(scores):.3f} dB on held-out pictures")
+    int8 = None
+    if "fp16" in plan.precisions:
+        twins["fp16"] = to_half(twin)
+    if "int8" in plan.precisions:
+        measure = Measure(pairs, plan.scale, mean(scores), plan.threads)
+        int8 = build_int8(twin, frames, measure, budget_db=plan.max_drop["int8"], say=say)
+        twins["int8"] = int8.twin
+    checks = []
+    for name, graph in twins.items():
+        levels = check_bytes(graph, pairs, threads=plan.threads)
+        checks.append(
+            Check(f"{name}: bytes against rounded floats", levels, TILED_LEVELS, "levels")
+        )
+        if name == "fp32":
+            continue
+        found = graph_scores(graph, pairs, plan.scale, threads=plan.threads)
+        quality[name] = quality_of(found, scores)
+        drop, allowed = quality[name].drop_db, plan.max_drop[name]
+        say(f"{name}         drop {drop:.3f} dB, {allowed:g} allowed")
+        check_drop(name, drop, allowed, f"build without {name} or raise --max-drop {name}=")
+        checks.append(Check(f"{name}: PSNR drop against fp32", drop, allowed, "dB"))
+    return Precisions(twins, quality, int8, tuple(checks))
+
+
+def _write_models(
+    folder: Path, plan: BuildPlan, built: Precisions, source: Source
+) -> dict[str, FileEntry]:
+    """Graphs, calibration table and a first manifest, so that the runtime can open the folder."""
+    files: dict[str, FileEntry] = {}
+    for name, twin in built.twins.items():
+        files |= write_graphs(folder, name, twin)
+    if built.int8 is not None:
+        table = built.int8.table.to_json().encode()
+        files[CALIBRATION] = write_file(folder, CALIBRATION, table)
+    write_manifest(folder, manifest_of(source.spec, plan.precisions, plan.default_precision, files))
+    return files
+
+
+def _check_tiles(folder: Path, plan: BuildPlan, pairs: Sequence[HeldOut]) -> list[Check]:
+    checks = []
+    for name in plan.precisions:
+        tiled = check_tiled(folder, name, pairs, threads=plan.threads)
+        title = f"{name}: tiles of {tiled.tile_size} against whole frame"
+        checks.append(Check(title, tiled.levels, TILED_LEVELS, "levels"))
+    return checks
+
+
+def _crops(built: Precisions, pairs: Sequence[HeldOut], plan: BuildPlan) -> list[Crop]:
+    shown = dict.fromkeys(("fp32", plan.default_precision))
+    return crops_of({name: built.twins[name] for name in shown}, pairs, plan.scale)
+
+
+def _write_reports(
+    folder: Path, facts: BuildFacts, files: dict[str, FileEntry], crops: Sequence[Crop]
+) -> dict[str, Any]:
+    """The reports, then the final manifest that lists them."""
+    report = report_of(facts, files, folder_bytes(folder))
+    files[REPORT_JSON] = write_file(folder, REPORT_JSON, report_json(report))
+    files[REPORT_HTML] = write_file(folder, REPORT_HTML, report_html(report, crops).encode())
+    plan = facts.plan
+    manifest = manifest_of(
+        facts.source.spec,
+        plan.precisions,
+        plan.default_precision,
+        files,
+        measured={
+            "quality": {
+                name: {"psnr": round(q.psnr, 4), "drop_db": round(q.drop_db, 4)}
+                for name, q in facts.quality.items()
+            },
+            "latency": report["latency"],
+            "provenance": report["provenance"],
+        },
+    )
+    write_manifest(folder, manifest)
+    return {**report, "bytes": folder_bytes(folder)}

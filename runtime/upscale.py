@@ -1,0 +1,316 @@
+"""Upscale a picture, a folder of pictures or a video.
+
+    python -m runtime.upscale clip_360p.mp4 clip_720p.mp4 --bundle fsrcnn-x2-int8.esr
+    python -m runtime.upscale pictures/ larger/ --bundle fsrcnn-x2-int8.esr
+
+Sound, subtitles, frame times and colour tags of a video stay as they are. Progress goes to
+stderr; the last line of stdout is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from runtime.backends import BACKENDS
+from runtime.cli import run_main
+from runtime.errors import BackendError, UnsupportedError
+from runtime.manifest import PRECISIONS
+from runtime.picture import (
+    PICTURE_SUFFIXES,
+    check_format,
+    list_pictures,
+    read_picture,
+    write_picture,
+)
+from runtime.progress import Progress
+from runtime.upscaler import Upscaler
+from runtime.video.color import MATRICES
+from runtime.video.encoder import ENCODERS, PRESETS, VIDEO_SUFFIXES, EncodeOptions
+from runtime.video.pipeline import VideoOptions, output_info, upscale_video
+from runtime.video.probe import MAX_SIDE, VideoInfo
+
+BUNDLES = Path(__file__).parent / "bundles"
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse and check the options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m runtime.upscale",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("input", type=Path, help="picture, folder of pictures, or video")
+    parser.add_argument("output", type=Path, help="of the same kind; its suffix is the format")
+    _add_engine_options(parser)
+    _add_video_options(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace existing output")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
+    parser.add_argument("--json", action="store_true", help="one JSON line on stdout alone")
+    args = parser.parse_args(argv)
+    if args.threads < 0 or args.tile_size < 0:
+        parser.error("--threads and --tile-size must not be negative")
+    if args.size and kind_of(args.input) != "video":
+        parser.error("--size is for video")
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    args = parse_args(argv)
+    with _termination_as_interrupt():
+        return run_main(run, args)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Do what was asked; returns the JSON object."""
+    kind = kind_of(args.input)
+    check_paths(kind, args.input, args.output, overwrite=args.overwrite)
+    with Upscaler.open(
+        find_bundle(args.bundle),
+        backend=args.backend,
+        precision=args.precision,
+        threads=args.threads,
+        tile_size=args.tile_size,
+        device=args.device,
+    ) as upscaler:
+        start = time.monotonic()
+        facts = JOBS[kind](args, upscaler)
+        seconds = time.monotonic() - start
+        result = {
+            "input": str(args.input),
+            "output": str(args.output),
+            "frames": facts["frames"],
+            "seconds": round(seconds, 3),
+            "fps": round(facts["frames"] / seconds, 3),
+            "backend": upscaler.info.name,
+            "precision": upscaler.precision,
+            "provider": upscaler.info.provider,
+        }
+    _say(args, f"wrote {args.output}  {result['frames']} frames  {result['fps']} fps")
+    return result | facts
+
+
+def kind_of(source: Path) -> str:
+    """``folder``, ``picture`` or ``video``; what is neither of the first two is tried as video."""
+    if source.is_dir():
+        return "folder"
+    return "picture" if source.suffix.lower() in PICTURE_SUFFIXES else "video"
+
+
+def check_paths(kind: str, source: Path, target: Path, *, overwrite: bool) -> None:
+    """Refuse paths that cannot work, before anything is loaded. Raises OSError or ValueError."""
+    if not source.exists():
+        raise FileNotFoundError(f"{source} does not exist")
+    if target.exists() and target.samefile(source):
+        raise ValueError(f"{target} is the input itself; name another output")
+    if kind == "folder":
+        if target.exists() and not target.is_dir():
+            raise NotADirectoryError(f"{target} is a file; a folder of pictures needs a folder")
+        return
+    suffixes = PICTURE_SUFFIXES if kind == "picture" else VIDEO_SUFFIXES.keys()
+    if target.suffix.lower() not in suffixes:
+        raise ValueError(
+            f"{target} does not end in one of {' '.join(sorted(suffixes))}, as a {kind} must"
+        )
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder; name a file")
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"{target} exists; pass --overwrite to replace it")
+    if not target.absolute().parent.is_dir():
+        raise FileNotFoundError(f"folder {target.parent} does not exist")
+
+
+def find_bundle(given: Path | None) -> Path:
+    """The bundle asked for, else the one that was installed with the package."""
+    if given is not None:
+        return given
+    ready = sorted(BUNDLES.glob("*.esr"))
+    if len(ready) == 1:
+        return ready[0]
+    if ready:
+        names = ", ".join(str(bundle) for bundle in ready)
+        raise ValueError(f"several bundles are installed; pass one with --bundle: {names}")
+    raise FileNotFoundError(
+        "no bundle is installed; build one with: python -m export.build --precision int8, "
+        "then pass it with --bundle"
+    )
+
+
+def upscale_picture(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]:
+    """One picture."""
+    width, height = _upscale_file(upscaler, args.input, args.output)
+    return {"frames": 1, "width": width, "height": height}
+
+
+def upscale_folder(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]:
+    """All pictures below a folder, to the same names; one that fails does not stop the others."""
+    inside = args.output.absolute()
+    paths = [p for p in list_pictures(args.input) if inside not in p.absolute().parents]
+    failed: list[dict[str, str]] = []
+    with _progress(args, len(paths), "pictures/s") as progress:
+        for path in paths:
+            name = path.relative_to(args.input)
+            error = _try_file(upscaler, path, args.output / name, overwrite=args.overwrite)
+            if error is not None:
+                message = " ".join(str(error).split())
+                failed.append({"file": str(name), "message": message})
+                progress.say(f"error: {message}")
+            progress.advance()
+    if not failed:
+        return {"frames": len(paths)}
+    print(f"error: {len(failed)} of {len(paths)} pictures failed", file=sys.stderr)  # noqa: T201
+    return {"frames": len(paths) - len(failed), "failed": failed, "exit_code": 1}
+
+
+def upscale_clip(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]:
+    """One video."""
+    options = VideoOptions(
+        size=args.size,
+        encode=EncodeOptions(args.crf, args.preset, args.codec),
+        on_error=args.on_error,
+        matrix=MATRICES.get(args.color_matrix),
+    )
+    with _progress(args, None, "fps") as progress:
+
+        def start(source: VideoInfo) -> None:
+            target = output_info(source, upscaler.scale, options)
+            progress.total = source.frames
+            progress.say(
+                f"{args.input}  {source.width}x{source.height} -> {target.width}x{target.height}  "
+                f"{upscaler.info.name} {upscaler.precision} on {upscaler.info.provider}"
+            )
+
+        result = upscale_video(
+            args.input,
+            args.output,
+            upscaler,
+            options,
+            on_start=start,
+            on_frame=progress.advance,
+        )
+    for note in result.notes:
+        _say(args, f"note: {note}")
+    if result.skipped:
+        _say(args, f"note: {result.skipped} damaged frames were left out")
+    return {
+        "frames": result.frames,
+        "width": result.width,
+        "height": result.height,
+        "skipped": result.skipped,
+        "encoder": result.encoder,
+        "notes": list(result.notes),
+    }
+
+
+JOBS: dict[str, Callable[[argparse.Namespace, Upscaler], dict[str, Any]]] = {
+    "picture": upscale_picture,
+    "folder": upscale_folder,
+    "video": upscale_clip,
+}
+
+
+def _upscale_file(upscaler: Upscaler, source: Path, target: Path) -> tuple[int, int]:
+    picture = read_picture(source)
+    check_format(target, picture)
+    sr = upscaler.upscale(picture)
+    write_picture(target, sr)
+    return sr.shape[1], sr.shape[0]
+
+
+def _try_file(
+    upscaler: Upscaler, source: Path, target: Path, *, overwrite: bool
+) -> Exception | None:
+    """Upscale one picture of many; what is wrong with it is returned."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        check_paths("picture", source, target, overwrite=overwrite)
+        _upscale_file(upscaler, source, target)
+    except (OSError, ValueError, BackendError, UnsupportedError) as error:
+        return error
+    return None
+
+
+def _add_engine_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("engine")
+    group.add_argument("--bundle", type=Path, help="default: the one installed with the package")
+    group.add_argument("--backend", choices=("auto", *BACKENDS), default="auto")
+    group.add_argument("--precision", choices=PRECISIONS, help="default: the bundle's own")
+    group.add_argument("--threads", type=int, default=0, help="0: one per physical core")
+    group.add_argument(
+        "--tile-size", type=int, default=0, help="side of a window in input pixels; 0: whole frames"
+    )
+    group.add_argument("--device", default="auto", help="auto, cpu or cuda")
+
+
+def _add_video_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("video")
+    group.add_argument(
+        "--crf", type=float, default=16, help="quality, lower is better (%(default)s)"
+    )
+    group.add_argument("--preset", choices=PRESETS, default="medium", help="speed of the encoder")
+    group.add_argument(
+        "--codec",
+        choices=("auto", *ENCODERS),
+        default="auto",
+        help="auto: h264, hevc for more than 8 bits, vp9 in .webm",
+    )
+    group.add_argument(
+        "--size", type=_size, metavar="WxH", help="final size, resampled after the network"
+    )
+    group.add_argument(
+        "--on-error", choices=("stop", "skip"), default="stop", help="what a damaged frame does"
+    )
+    group.add_argument(
+        "--color-matrix",
+        choices=("keep", *MATRICES),
+        default="keep",
+        help="tag to write where the input has none",
+    )
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form 1280x720")
+    size = int(width), int(height)
+    if not all(1 <= side <= MAX_SIDE for side in size):
+        raise argparse.ArgumentTypeError(f"{text} is not between 1x1 and {MAX_SIDE}x{MAX_SIDE}")
+    return size
+
+
+def _progress(args: argparse.Namespace, total: int | None, unit: str) -> Progress:
+    return Progress(total, "upscale", unit, silent=args.quiet or args.json)
+
+
+def _say(args: argparse.Namespace, text: str) -> None:
+    if not (args.quiet or args.json):
+        print(text, file=sys.stderr)  # noqa: T201
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM clean up as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
