@@ -150,24 +150,28 @@ def _onnx_rows(path: Path, scale: int | None, threads: int) -> tuple[int, list[R
 @contextmanager
 def _bundle_rows(args: argparse.Namespace) -> Iterator[tuple[int, list[Row]]]:
     from runtime import Upscaler
-    from runtime.manifest import read_manifest
 
-    manifest = read_manifest(args.model)
-    _check_scale(manifest.scale, args.scale)
-    precisions = args.precision.split(",") if args.precision else list(manifest.precisions)
-    opened = []
-    try:
-        for precision in precisions:
-            upscaler = Upscaler.open(
-                args.model, backend=args.backend, precision=precision, threads=args.threads
-            )
-            opened.append((precision, upscaler))
-        yield (
-            manifest.scale,
-            [(manifest.model, precision, _eight_bit(upscaler)) for precision, upscaler in opened],
+    opened: dict[str, Upscaler] = {}
+
+    def open_precision(precision: str | None) -> Upscaler:
+        upscaler = Upscaler.open(
+            args.model, backend=args.backend, precision=precision, threads=args.threads
         )
+        opened[upscaler.precision] = upscaler
+        return upscaler
+
+    try:
+        wanted = args.precision.split(",") if args.precision else [None]
+        manifest = open_precision(wanted[0]).manifest
+        _check_scale(manifest.scale, args.scale)
+        precisions = args.precision.split(",") if args.precision else manifest.precisions
+        for precision in precisions:
+            if precision not in opened:
+                open_precision(precision)
+        rows: list[Row] = [(manifest.model, p, _eight_bit(opened[p])) for p in precisions]
+        yield manifest.scale, rows
     finally:
-        for _, upscaler in opened:
+        for upscaler in opened.values():
             upscaler.close()
 
 

@@ -112,13 +112,13 @@ def shown_numbers(report: dict[str, Any]) -> dict[str, Any]:
     """Every number of the table, for the JSON line."""
     return {
         "quality": {
-            name: {"psnr": round(quality["psnr"], 4), "drop_db": round(quality["drop_db"], 4)}
+            name: {"psnr": round(quality["psnr"], 4), "drop_db": _signless(quality["drop_db"], 4)}
             for name, quality in report["quality"].items()
         },
         "bicubic_psnr": round(report["bicubic"]["psnr"], 4),
         "latency_ms": {row["precision"]: row["median_ms"] for row in report["latency"]["results"]},
         "observer": report["observer"],
-        "kept_float": [kept["tensor"] for kept in report["kept_float"]],
+        "kept_float": [kept["layer"] for kept in report["kept_float"]],
         "bytes": report["bytes"],
     }
 
@@ -131,16 +131,19 @@ def outcome_lines(plan: BuildPlan, report: dict[str, Any]) -> list[str]:
     lines.append(f"{'bicubic':9}{report['bicubic']['psnr']:9.3f}")
     for name, quality in report["quality"].items():
         allowed = f"{plan.max_drop[name]:.3f}" if name in plan.max_drop else "-"
-        median = latency[name]["median_ms"]
-        lines.append(
-            f"{name:9}{quality['psnr']:9.3f}{quality['drop_db']:9.3f}{allowed:>9}{median:18.1f}"
-        )
+        drop, median = _signless(quality["drop_db"]), latency[name]["median_ms"]
+        lines.append(f"{name:9}{quality['psnr']:9.3f}{drop:9.3f}{allowed:>9}{median:18.1f}")
     default = plan.default_precision
     line = f"wrote {plan.out}  {report['bytes'] / 1e6:.2f} MB"
     if default in plan.max_drop:
-        drop, gate = report["quality"][default]["drop_db"], plan.max_drop[default]
+        drop, gate = _signless(report["quality"][default]["drop_db"]), plan.max_drop[default]
         line += f"  {default} drop {drop:.3f} dB vs fp32  (gate {gate:.2f})"
     return [*lines, line]
+
+
+def _signless(value: float, digits: int = 3) -> float:
+    """Rounded, and never minus zero."""
+    return round(value, digits) + 0.0
 
 
 def _silent(text: str) -> None:

@@ -30,7 +30,10 @@ def staged_folder(out: Path) -> Iterator[Path]:
     old = out.with_name(f".{out.name}.{os.getpid()}.old")
     with _termination_as_interrupt():
         shutil.rmtree(stage, ignore_errors=True)
-        stage.mkdir()
+        try:
+            stage.mkdir()
+        except OSError as error:
+            raise OSError(f"cannot write into {out.absolute().parent}: {error.strerror}") from error
         try:
             yield stage
             _swap(stage, out, old)

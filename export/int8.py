@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -13,10 +13,19 @@ from calibration.frames import CalibrationFrames
 from calibration.observers import OBSERVERS
 from calibration.table import CalibrationTable
 from export.errors import ParityError
-from export.graph import encode
-from export.qdq import quantizable_tensors, quantizable_weights, quantize
-from export.sensitivity import KeptTensor, find_float_tensors
+from export.graph import encode, residual_convolutions
+from export.qdq import quantizable_tensors, quantize
+from export.sensitivity import find_float_tensors
 from export.verify import HeldOut, graph_scores, mean
+
+
+@dataclass(frozen=True)
+class KeptLayer:
+    """A convolution whose input and weight stay float32, and the loss in dB from then on."""
+
+    layer: str
+    tensors: tuple[str, ...]
+    drop_db: float
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,7 @@ class Int8Build:
     twin: onnx.ModelProto
     table: CalibrationTable
     observer_drops: Mapping[str, float]
-    kept_float: tuple[KeptTensor, ...]
+    kept_float: tuple[KeptLayer, ...]
 
 
 @dataclass(frozen=True)
@@ -64,34 +73,46 @@ def build_int8(
         say(f"int8         observer {observer}: drop {drops[observer]:.3f} dB")
     best = min(drops, key=lambda name: drops[name])
     ranges = tables[best].ranges
-    kept: tuple[KeptTensor, ...] = ()
+    kept: tuple[KeptLayer, ...] = ()
     if drops[best] > budget_db:
         say(f"int8         over the {budget_db:g} dB allowed; looking for what must stay float")
-        kept = _kept_float(twin, ranges, measure, budget_db)
+        kept = kept_layers(twin, ranges, measure, budget_db)
         for step in kept:
-            say(f"int8         {step.tensor} stays float: drop {step.drop_db:.3f} dB")
-    quantized = quantize(twin, ranges, keep_float=frozenset(k.tensor for k in kept))
+            say(f"int8         {step.layer} stays float: drop {step.drop_db:.3f} dB")
+    keep_float = frozenset(tensor for step in kept for tensor in step.tensors)
+    quantized = quantize(twin, ranges, keep_float=keep_float)
     return Int8Build(quantized, tables[best], drops, kept)
 
 
-def _kept_float(
+def kept_layers(
     twin: onnx.ModelProto, ranges: dict[str, float], measure: Measure, budget_db: float
-) -> tuple[KeptTensor, ...]:
+) -> tuple[KeptLayer, ...]:
+    """The convolutions to keep float, found by measuring; ParityError if none are enough.
+
+    Whole convolutions, since one with a single quantised input runs in float anyway.
+    """
+    tensors = {n.name: (n.input[0], n.input[1]) for n in residual_convolutions(twin.graph)}
     measured: dict[frozenset[str], float] = {}
 
-    def drop_of(keep_float: frozenset[str]) -> float:
+    def drop_of(layers: Iterable[str]) -> float:
+        keep_float = frozenset(tensor for layer in layers for tensor in tensors[layer])
         if keep_float not in measured:
             quantized = quantize(twin, ranges, keep_float=keep_float)
             measured[keep_float] = measure.drop_of(quantized)
         return measured[keep_float]
 
-    candidates = [*quantizable_tensors(twin), *quantizable_weights(twin)]
-    least = drop_of(frozenset(candidates))
+    least = drop_of(tensors)
     if least > budget_db:
-        alone = sorted(candidates, key=lambda name: drop_of(frozenset({name})))
+        costly = sorted(tensors, key=lambda layer: drop_of([layer]))
         raise ParityError(
-            f"int8 loses {drop_of(frozenset()):.3f} dB against fp32 on held-out pictures and "
+            f"int8 loses {drop_of([]):.3f} dB against fp32 on held-out pictures and "
             f"{least:.3f} dB even with every tensor in float, more than the {budget_db:g} allowed; "
-            f"{', '.join(alone[:3])} cost most; raise --max-drop int8=, or build fp16"
+            f"{', '.join(costly[:3])} cost most; raise --max-drop int8=, or build fp16"
         )
-    return tuple(find_float_tensors(candidates, drop_of, budget_db=budget_db))
+    found = [
+        kept.tensor for kept in find_float_tensors(list(tensors), drop_of, budget_db=budget_db)
+    ]
+    return tuple(
+        KeptLayer(layer, tensors[layer], drop_of(found[: index + 1]))
+        for index, layer in enumerate(found)
+    )

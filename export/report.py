@@ -106,13 +106,34 @@ def report_html(report: Mapping[str, Any], crops: Sequence[Crop]) -> str:
         charts["observers"] = observer_chart(
             report["observer_drops"], report["observer"], quality["int8"]["allowed_db"]
         )
+    environment.filters["signless"] = signless
     page = environment.get_template("report.html.j2").render(
         report=report,
         charts={name: _data_uri("image/svg+xml", svg.encode()) for name, svg in charts.items()},
         crops=[_crop_values(crop) for crop in crops],
+        device=_device_text(report["latency"]["device"]),
         latency={row["precision"]: row for row in report["latency"]["results"]},
     )
     return str(page)
+
+
+def signless(value: float, digits: int = 4) -> float:
+    """Rounded, and never minus zero."""
+    return round(value, digits) + 0.0
+
+
+def _device_text(device: Mapping[str, Any]) -> str:
+    """Facts about the machine in one line."""
+    parts = [
+        device.get("cpu"),
+        f"{device.get('cores')} cores",
+        " ".join(device.get("isa", ())),
+        f"{device.get('memory_gib')} GiB",
+        device.get("system"),
+        f"Python {device.get('python')}",
+        f"ONNX Runtime {device.get('onnxruntime')}",
+    ]
+    return ", ".join(str(part) for part in parts if part)
 
 
 def _layer_rows(facts: BuildFacts) -> list[dict[str, Any]]:
@@ -149,6 +170,7 @@ def _provenance(facts: BuildFacts) -> dict[str, Any]:
     return {
         "source": source.path.name,
         "source_sha256": source.sha256,
+        "training": _training_text(source.sidecar.get("training")),
         "git_commit": git_commit(),
         "calibration": plan.calibration.name if plan.calibration else "built-in frames",
         "calibration_sha256": facts.frames.digest,
@@ -156,6 +178,14 @@ def _provenance(facts: BuildFacts) -> dict[str, Any]:
         "held_out_frames": len(facts.frames.hold_out),
         "versions": library_versions(),
     }
+
+
+def _training_text(training: Any) -> str | None:
+    """How the checkpoint was trained, as far as its sidecar says."""
+    if not isinstance(training, dict):
+        return None
+    facts = [(key, training.get(key)) for key in ("method", "iterations", "seed")]
+    return ", ".join(f"{key} {value}" for key, value in facts if value is not None) or None
 
 
 def _crop_values(crop: Crop) -> dict[str, Any]:

@@ -15,11 +15,10 @@ ENCODERS: Mapping[str, str] = MappingProxyType(
 VIDEO_SUFFIXES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         ".mp4": ("h264", "hevc", "vp9"),
-        ".m4v": ("h264", "hevc"),
+        ".m4v": ("h264",),
         ".mov": ("h264", "hevc"),
         ".mkv": ("h264", "hevc", "vp9"),
         ".webm": ("vp9",),
-        ".ts": ("h264", "hevc"),
     }
 )
 PRESETS = (

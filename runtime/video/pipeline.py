@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,10 +17,12 @@ from runtime.video.color import UNSPECIFIED, chroma_phase, guessed_matrix
 from runtime.video.encoder import EncodeOptions, choose_codec
 from runtime.video.frame import Frame, Plane
 from runtime.video.geometry import output_aspect, scale_matrix
-from runtime.video.probe import VideoInfo
+from runtime.video.probe import VideoInfo, probe
 from runtime.video.reader import Item, OnError, VideoReader
 from runtime.video.relay import run_stages
 from runtime.video.writer import VideoWriter
+
+MAX_ROUNDING_S = Fraction(1, 1000)
 
 
 class LumaUpscaler(Protocol):
@@ -81,18 +84,17 @@ def upscale_video(
         choose_codec(target.suffix, info.layout, options.encode.codec)
         on_start(reader.info)
         work = _FrameWork(reader.info, info, upscaler)
-        with (
-            written_beside(target) as partial,
-            VideoWriter(
+        with written_beside(target) as partial:
+            with VideoWriter(
                 partial,
                 info,
                 options.encode,
                 source=reader.container,
                 stream_index=reader.stream_index,
-            ) as writer,
-        ):
-            frames = _run(reader, work, writer, on_frame)
-        notes = (*_notes(reader.info, info), *writer.notes, *reader.notes)
+            ) as writer:
+                frames = _run(reader, work, writer, on_frame)
+            moved = probe(partial).start - info.start
+        notes = (*_notes(reader.info, info, moved), *writer.notes, *reader.notes)
         seconds = time.monotonic() - start
         return VideoResult(frames, reader.skipped, *info.size, writer.encoder, seconds, notes)
 
@@ -190,12 +192,21 @@ def _rounded(plane: Plane, bit_depth: int) -> Plane:
     return np.clip(np.rint(plane), 0, 2**bit_depth - 1).astype(dtype)
 
 
-def _notes(source: VideoInfo, target: VideoInfo) -> list[str]:
-    """What a viewer should know about tags that the source lacks."""
+def _notes(source: VideoInfo, target: VideoInfo, moved: Fraction) -> list[str]:
+    """What a viewer should know about the output."""
+    notes = []
+    if abs(moved) > MAX_ROUNDING_S:
+        # A lead-in of the sound; MP4 hides it by an edit list, Matroska cannot.
+        notes.append(
+            f"all times moved by {float(moved):+.3f} s, as a copied stream begins before 0, which "
+            "this container cannot hold; write .mp4 to keep them"
+        )
     before, after = guessed_matrix(*source.size), guessed_matrix(*target.size)
-    if target.colors.matrix != UNSPECIFIED or before == after or not source.layout.subsampling[0]:
-        return []
-    return [
-        f"the input names no colour matrix; players take {before} for {source.width}x"
-        f"{source.height}, {after} for {target.width}x{target.height}: name it with --color-matrix"
-    ]
+    is_open = target.colors.matrix == UNSPECIFIED and source.layout.subsampling[0]
+    if is_open and before != after:
+        notes.append(
+            f"the input names no colour matrix; players take {before} for {source.width}x"
+            f"{source.height}, {after} for {target.width}x{target.height}: name it with "
+            "--color-matrix"
+        )
+    return notes

@@ -53,6 +53,8 @@ class VideoInfo:
     colors: ColorTags
     siting: Siting
     display_matrix: tuple[int, ...] | None
+    # Time of the first frame in seconds.
+    start: Fraction = Fraction(0)
     has_hdr_metadata: bool = False
 
     @property
@@ -81,6 +83,8 @@ def open_video(path: Path) -> tuple[InputContainer, VideoStream]:
     """
     import av
 
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
     if path.is_file() and path.stat().st_size == 0:
         raise ValueError(f"{path} is an empty file")
     with av_errors(f"{path} is not a video that can be read"):
@@ -122,6 +126,7 @@ def describe(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
         colors=tags_of(frame, stream.codec_context),
         siting=siting_of(frame, stream.codec_context.name),
         display_matrix=_display_matrix(side_data),
+        start=(frame.pts or 0) * time_base,
         has_hdr_metadata=bool(HDR_SIDE_DATA & side_data.keys()),
     )
 
@@ -134,9 +139,8 @@ def av_errors(context: str) -> Iterator[None]:
     try:
         yield
     except FFmpegError as error:
-        if isinstance(error, OSError):
-            raise
-        raise ValueError(f"{context}: {error.strerror}") from error
+        kind = OSError if isinstance(error, OSError) else ValueError
+        raise kind(f"{context}: {error.strerror}") from error
 
 
 def text_options() -> dict[str, Any]:

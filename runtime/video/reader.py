@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -48,6 +49,8 @@ class VideoReader:
         self._decoded = 0
         self._last_pts: int | None = None
         self._is_timeless = False
+        # AVI stores no presentation times: those of its packets are in decoding order.
+        self._avi_stamps: list[int] | None = [] if self._container.format.name == "avi" else None
         self._packet_count = 0
         self._end_s = 0.0
         self.skipped = 0
@@ -126,7 +129,7 @@ class VideoReader:
 
     def _is_main(self, packet: Packet[Any]) -> bool:
         # The packets that end a stream do not carry its index in their own field.
-        return packet.stream.index == self._stream.index
+        return bool(packet.stream.index == self._stream.index)
 
     def _demux(self) -> Iterator[Packet[Any]]:
         with av_errors(f"{self._path} cannot be read on after frame {self._decoded}"):
@@ -135,20 +138,22 @@ class VideoReader:
     def _decode(self, packet: Packet[Any]) -> Iterator[VideoFrame]:
         from av.error import FFmpegError
 
+        number, time_s = self._packet_count, _seconds(packet.pts, packet.time_base)
+        if self._avi_stamps is not None and packet.pts is not None:
+            heapq.heappush(self._avi_stamps, packet.pts)
         if packet.is_corrupt:
-            self._damage("the file ends within it", _seconds(packet.pts, packet.time_base))
+            self._damage(number, time_s, "the file ends within it")
             return
         try:
             frames = packet.decode()
         except FFmpegError as error:
-            self._damage(
-                error.strerror or "it cannot be decoded", _seconds(packet.pts, packet.time_base)
-            )
+            self._damage(number, time_s, error.strerror or "it cannot be decoded")
             return
         for frame in frames:
             reason = self._fault(frame)
             if reason:
-                self._damage(reason, _seconds(frame.pts, frame.time_base))
+                number = self._decoded + self.skipped + 1
+                self._damage(number, _seconds(frame.pts, frame.time_base), reason)
                 continue
             self._decoded += 1
             self._last_pts = frame.pts
@@ -156,9 +161,9 @@ class VideoReader:
 
     def _fault(self, frame: VideoFrame) -> str | None:
         """What is wrong with a frame, if anything; gives it a time if the file has none at all."""
+        self._settle_time(frame)
         if frame.is_corrupt:
             return "parts of it are missing"
-        self._settle_time(frame)
         if frame.pts is None:
             return "it has no time"
         if self._last_pts is not None and frame.pts <= self._last_pts:
@@ -181,6 +186,8 @@ class VideoReader:
 
     def _settle_time(self, frame: VideoFrame) -> None:
         """A frame without a presentation time takes that of its packet, or is counted."""
+        if self._avi_stamps:
+            frame.pts = heapq.heappop(self._avi_stamps)
         if frame.pts is None:
             frame.pts = frame.dts
         if self._decoded == 0 and frame.pts is None:
@@ -195,13 +202,13 @@ class VideoReader:
             raise ValueError(f"{self._path} holds neither frame times nor a frame rate")
         return round(self._decoded / (Fraction(rate) * Fraction(time_base)))
 
-    def _damage(self, reason: str, time_s: float | None) -> None:
+    def _damage(self, number: int, time_s: float | None, reason: str) -> None:
         if self._on_error == "skip":
             self.skipped += 1
             return
-        place = "" if time_s is None else f" (at {time_s:.3f} s)"
+        place = "" if time_s is None else f" at {time_s:.3f} s"
         raise ValueError(
-            f"{self._path}: damaged after frame {self._decoded}{place}: {reason}; "
+            f"{self._path}: frame {number}{place} is damaged: {reason}; "
             "pass --on-error skip to leave damaged frames out"
         )
 
@@ -224,6 +231,8 @@ class VideoReader:
         if self._on_error == "skip":
             self.notes.append(f"the file is truncated: {missing}")
             return
+        if not self._decoded:
+            raise ValueError(f"{self._path} is truncated before its first frame: {missing}")
         raise ValueError(
             f"{self._path} is truncated after frame {self._decoded}: {missing}; "
             "pass --on-error skip to keep what is there"

@@ -17,7 +17,7 @@ from runtime.video.encoder import (
     encoder_options,
 )
 from runtime.video.frame import Frame, av_from_frame
-from runtime.video.probe import VideoInfo, av_errors, text_options
+from runtime.video.probe import VideoInfo, av_errors, fraction_of, text_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +59,7 @@ class VideoWriter:
         self._codec = choose_codec(path.suffix, info.layout, options.codec)
         check_encoder(self._codec, info.layout, _formats_of(ENCODERS[self._codec]), info.size)
         streams = _carried_streams(source, path.suffix, stream_index)
-        with av_errors(f"{path} cannot be written"):
+        with av_errors(f"no {path.suffix} file can be written to {path.absolute().parent}"):
             self._container = av.open(
                 str(path.absolute()),
                 "w",
@@ -67,7 +67,7 @@ class VideoWriter:
                 **text_options(),
             )
         try:
-            with av_errors(f"{path} cannot be written"):
+            with av_errors(f"no {path.suffix} file can be written to {path.absolute().parent}"):
                 self._copies: dict[int, Stream] = {}
                 for stream in streams:
                     if stream is None:
@@ -78,6 +78,7 @@ class VideoWriter:
                     self._take_tags(source, stream_index)
                 # The header now, so that an unwritable output ends the run before it begins.
                 self._container.start_encoding()
+                self._check_ticks(info)
         except BaseException:
             self._abandon()
             raise
@@ -104,7 +105,7 @@ class VideoWriter:
 
     def finish(self) -> None:
         """Flush the encoder; write what closes the file."""
-        with av_errors(f"{self._path} cannot be finished"):
+        with av_errors(f"the {self._path.suffix} file cannot be finished"):
             self._container.mux(self._stream.encode(None))
             self._container.close()
 
@@ -167,6 +168,14 @@ class VideoWriter:
         _copy_tags(stream, copy)
         self._copies[stream.index] = copy
 
+    def _check_ticks(self, info: VideoInfo) -> None:
+        tick = fraction_of(self._stream.time_base)
+        if tick is not None and (info.time_base / tick).denominator != 1:
+            self.notes.append(
+                f"{self._path.suffix} counts time in {tick} s, to which frame times are rounded; "
+                "write .mp4 to keep them"
+            )
+
     def _refuse(self, stream: Stream, error: ValueError) -> None:
         codec = stream.codec_context.name if stream.codec_context else "unknown"
         what = f"{stream.type} stream {stream.index} ({codec})"
@@ -183,8 +192,10 @@ class VideoWriter:
         if chapters:
             self._container.set_chapters(chapters)
         kept = {stream_index, *self._copies}
+        # What is refused has its note already; MP4 shows the track of its chapters as data.
+        silent = {"audio", "subtitle", *(["data"] if chapters else [])}
         for stream in source.streams:
-            if stream.index not in kept and stream.type not in ("subtitle", "audio"):
+            if stream.index not in kept and stream.type not in silent:
                 self.notes.append(f"{stream.type} stream {stream.index} is left out")
 
 
@@ -223,7 +234,12 @@ def _muxer_options(suffix: str, info: VideoInfo, streams: list[Stream | None]) -
         if stream is not None and stream.time_base:
             common = lcm(timescale, stream.time_base.denominator)
             timescale = common if common <= MAX_TIMESCALE else timescale
-    return {"movie_timescale": str(timescale)} if 1 < timescale <= MAX_TIMESCALE else {}
+    if not 1 < info.time_base.denominator <= MAX_TIMESCALE:
+        return {}
+    return {
+        "movie_timescale": str(timescale),
+        "video_track_timescale": str(info.time_base.denominator),
+    }
 
 
 def _copy_tags(source: Stream, target: Stream) -> None:
