@@ -13,6 +13,7 @@ The plan comes first, on stderr like all progress; a table and one JSON object e
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,9 @@ from export.plan import (
 )
 from export.source import Source, open_source
 from runtime.cli import run_main
+
+# onnxsim is not among them: without it the graph is used as it is.
+LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "matplotlib", "jinja2", "cv2")
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -85,8 +89,18 @@ def make_plan(args: argparse.Namespace, source: Source) -> BuildPlan:
     )
 
 
+def check_libraries() -> None:
+    """RuntimeError naming what is missing, before anything is computed."""
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise RuntimeError(
+            f"building needs {', '.join(missing)}; install with: pip install 'edge-sr[export]'"
+        )
+
+
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Plan, build, verify, report; returns the object of the JSON line."""
+    check_libraries()
     from export.assemble import build_bundle
 
     say = _silent if args.json else _to_stderr

@@ -102,16 +102,17 @@ def kept_layers(
         return measured[keep_float]
 
     least = drop_of(tensors)
-    if least > budget_db:
+    found = list(tensors)
+    if least <= budget_db:
+        found = [k.tensor for k in find_float_tensors(found, drop_of, budget_db=budget_db)]
+    if len(found) == len(tensors):
         costly = sorted(tensors, key=lambda layer: drop_of([layer]))
         raise ParityError(
-            f"int8 loses {drop_of([]):.3f} dB against fp32 on held-out pictures and "
-            f"{least:.3f} dB even with every tensor in float, more than the {budget_db:g} allowed; "
-            f"{', '.join(costly[:3])} cost most; raise --max-drop int8=, or build fp16"
+            f"int8 loses {drop_of([]):.3f} dB against fp32 on held-out pictures, more than the "
+            f"{budget_db:g} allowed, and {least:.3f} dB with all {len(tensors)} convolutions in "
+            f"float, so none can be quantised; {', '.join(costly[:3])} cost most; "
+            "raise --max-drop int8=, or build fp16"
         )
-    found = [
-        kept.tensor for kept in find_float_tensors(list(tensors), drop_of, budget_db=budget_db)
-    ]
     return tuple(
         KeptLayer(layer, tensors[layer], drop_of(found[: index + 1]))
         for index, layer in enumerate(found)

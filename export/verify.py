@@ -17,6 +17,7 @@ from edge_sr.metrics import psnr
 from export.errors import ParityError
 from export.graph import constants, producers, residual_convolutions
 from export.heads import with_uint8_io
+from export.qdq import int8_share
 from export.session import GraphRunner, largest_difference, random_planes
 
 if TYPE_CHECKING:
@@ -206,33 +207,23 @@ def layer_precisions(model: onnx.ModelProto) -> list[Layer]:
 
     ``int8`` means both the activation and the weight come out of a DequantizeLinear.
     """
-    graph = model.graph
-    writers, arrays = producers(graph), constants(graph)
+    is_int8 = int8_share(model)
     layers = []
-    for node in residual_convolutions(graph):
-        sources = [writers.get(name) for name in node.input[:2]]
-        quantised = [s is not None and s.op_type == "DequantizeLinear" for s in sources]
-        weight = arrays.get(node.input[1])
-        dequantize = sources[1]
-        if weight is None and dequantize is not None:
-            weight = _quantised_weight(dequantize, writers, arrays)
+    for node in residual_convolutions(model.graph):
+        weight = _weight_of(model.graph, node)
         is_half = weight is not None and weight.dtype == np.float16
-        precision = "int8" if all(quantised) else "float16" if is_half else "float32"
+        precision = "int8" if is_int8[node.name] else "float16" if is_half else "float32"
         layers.append(Layer(node.name, _shape_text(node.op_type, weight), precision))
     return layers
 
 
-def _quantised_weight(
-    dequantize: onnx.NodeProto,
-    writers: Mapping[str, onnx.NodeProto],
-    arrays: Mapping[str, NDArray[Any]],
-) -> NDArray[Any] | None:
-    """The constant behind a DequantizeLinear, stored as int8 or as float with its Q/DQ pair."""
-    name = dequantize.input[0]
-    if name in arrays:
-        return arrays[name]
-    quantize = writers.get(name)
-    return arrays.get(quantize.input[0]) if quantize is not None else None
+def _weight_of(graph: onnx.GraphProto, conv: onnx.NodeProto) -> NDArray[Any] | None:
+    """The constant weight of a convolution, also behind its Q/DQ pair."""
+    writers, arrays = producers(graph), constants(graph)
+    name = conv.input[1]
+    while name in writers and writers[name].op_type in ("DequantizeLinear", "QuantizeLinear"):
+        name = writers[name].input[0]
+    return arrays.get(name)
 
 
 def _shape_text(op_type: str, weight: NDArray[Any] | None) -> str:

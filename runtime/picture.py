@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,16 +142,13 @@ def _encode(path: Path, picture: Picture) -> bytes:
         order = cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
         picture = np.asarray(cv2.cvtColor(picture, order))
     height, width = picture.shape[:2]
-    try:
-        with _quiet_opencv():
-            encoded, data = cv2.imencode(suffix, picture, options)
-    except cv2.error as error:
-        raise ValueError(
-            f"a picture of {width}x{height} cannot be encoded as {suffix} ({path}); write .png"
-        ) from error
-    if not encoded:
-        raise ValueError(f"{path} cannot be encoded as {suffix}")
-    return bytes(data.tobytes())
+    with _quiet_opencv(), suppress(cv2.error):
+        encoded, data = cv2.imencode(suffix, picture, options)
+        if encoded:
+            return bytes(data.tobytes())
+    raise ValueError(
+        f"a picture of {width}x{height} cannot be encoded as {suffix} ({path}); write .png"
+    )
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from fractions import Fraction
 
 # FFmpeg's display matrix: 9 numbers, 16.16 fixed point but for the last column (2.30).
 MATRIX_NUMBERS = 9
+# H.264 and HEVC store a sample aspect ratio as two numbers of 16 bits.
+MAX_ASPECT_NUMBER = 65535
 
 
 def output_aspect(
@@ -20,8 +22,10 @@ def output_aspect(
     stretch = Fraction(source[0] * target[1], source[1] * target[0])
     if aspect is None and stretch == 1:
         return None
-    # Containers and encoders store small numbers.
-    return ((aspect or Fraction(1)) * stretch).limit_denominator(65535)
+    wanted = (aspect or Fraction(1)) * stretch
+    if wanted > 1:
+        return 1 / (1 / wanted).limit_denominator(MAX_ASPECT_NUMBER)
+    return wanted.limit_denominator(MAX_ASPECT_NUMBER)
 
 
 def scale_matrix(

@@ -138,22 +138,24 @@ class VideoReader:
     def _decode(self, packet: Packet[Any]) -> Iterator[VideoFrame]:
         from av.error import FFmpegError
 
-        number, time_s = self._packet_count, _seconds(packet.pts, packet.time_base)
         if self._avi_stamps is not None and packet.pts is not None:
             heapq.heappush(self._avi_stamps, packet.pts)
         if packet.is_corrupt:
-            self._damage(number, time_s, "the file ends within it")
+            place = f"frame {self._packet_count}{_at(packet.pts, packet.time_base)}"
+            self._damage(place, "the file ends within it")
             return
         try:
             frames = packet.decode()
         except FFmpegError as error:
-            self._damage(number, time_s, error.strerror or "it cannot be decoded")
+            # Decoder threads report late, but in the order of the frames: the packet at hand is
+            # not the one at fault.
+            self._damage(f"frame {self._next_number()}", error.strerror or "it cannot be decoded")
             return
         for frame in frames:
             reason = self._fault(frame)
             if reason:
-                number = self._decoded + self.skipped + 1
-                self._damage(number, _seconds(frame.pts, frame.time_base), reason)
+                place = f"frame {self._next_number()}{_at(frame.pts, frame.time_base)}"
+                self._damage(place, reason)
                 continue
             self._decoded += 1
             self._last_pts = frame.pts
@@ -173,7 +175,7 @@ class VideoReader:
         return None
 
     def _check_same(self, frame: VideoFrame) -> None:
-        place = f"{self._path}: frame {self._decoded + 1}"
+        place = f"{self._path}: frame {self._next_number()}"
         if (frame.width, frame.height) != self.info.size:
             raise ValueError(
                 f"{place} is {frame.width}x{frame.height}, those before are "
@@ -202,13 +204,16 @@ class VideoReader:
             raise ValueError(f"{self._path} holds neither frame times nor a frame rate")
         return round(self._decoded / (Fraction(rate) * Fraction(time_base)))
 
-    def _damage(self, number: int, time_s: float | None, reason: str) -> None:
+    def _next_number(self) -> int:
+        """Which frame comes next, counted from 1."""
+        return self._decoded + self.skipped + 1
+
+    def _damage(self, place: str, reason: str) -> None:
         if self._on_error == "skip":
             self.skipped += 1
             return
-        place = "" if time_s is None else f" at {time_s:.3f} s"
         raise ValueError(
-            f"{self._path}: frame {number}{place} is damaged: {reason}; "
+            f"{self._path}: {place} is damaged: {reason}; "
             "pass --on-error skip to leave damaged frames out"
         )
 
@@ -255,5 +260,5 @@ def _is_flush(packet: Packet[Any]) -> bool:
     return packet.size == 0 and packet.dts is None
 
 
-def _seconds(stamp: int | None, time_base: Any) -> float | None:
-    return None if stamp is None or not time_base else float(stamp * time_base)
+def _at(stamp: int | None, time_base: Any) -> str:
+    return "" if stamp is None or not time_base else f" at {float(stamp * time_base):.3f} s"

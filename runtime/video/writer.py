@@ -32,6 +32,8 @@ DROPPED_TAGS = frozenset(
 )
 STATISTICS_PREFIXES = ("bps", "number_of_", "_statistics_", "duration-")
 MP4_SUFFIXES = frozenset({".mp4", ".m4v", ".mov"})
+# x265 (4.1) gives as few frames as these arbitrary decoding times; they need no reordering.
+MAX_UNORDERED = 2
 MAX_TIMESCALE = 2**31 - 1
 
 
@@ -55,6 +57,7 @@ class VideoWriter:
 
         self.notes: list[str] = []
         self._path = path
+        self._count = 0
         options = options or EncodeOptions()
         self._codec = choose_codec(path.suffix, info.layout, options.codec)
         check_encoder(self._codec, info.layout, _formats_of(ENCODERS[self._codec]), info.size)
@@ -90,6 +93,7 @@ class VideoWriter:
 
     def write(self, frame: Frame) -> None:
         """Encode one frame, later than all before."""
+        self._count += 1
         with av_errors(f"{self.encoder} fails at {frame.time_s:.3f} s"):
             self._container.mux(self._stream.encode(av_from_frame(frame)))
 
@@ -106,7 +110,11 @@ class VideoWriter:
     def finish(self) -> None:
         """Flush the encoder; write what closes the file."""
         with av_errors(f"the {self._path.suffix} file cannot be finished"):
-            self._container.mux(self._stream.encode(None))
+            packets = self._stream.encode(None)
+            if self._count <= MAX_UNORDERED:
+                for packet in packets:
+                    packet.dts = packet.pts
+            self._container.mux(packets)
             self._container.close()
 
     def __enter__(self) -> VideoWriter:
@@ -157,6 +165,8 @@ class VideoWriter:
             stream.set_display_matrix(info.display_matrix)
         if info.has_hdr_metadata:
             self.notes.append("HDR mastering metadata is not carried over; the colour tags are")
+        with av_errors(f"{self.encoder} takes no {info.width}x{info.height} {context.pix_fmt}"):
+            context.open()
         return stream
 
     def _add_copy(self, stream: Stream) -> None:

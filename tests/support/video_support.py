@@ -184,3 +184,18 @@ def _chapter(number: int, start_ms: int, end_ms: int, title: str) -> dict[str, A
         "time_base": Fraction(1, 1000),
         "metadata": {"title": title},
     }
+
+
+def remux_faststart(source: Path, target: Path) -> Path:
+    """The same MP4 with its index in front, so that a cut loses samples alone."""
+    options = {"movflags": "+faststart"}
+    with (
+        av.open(str(source)) as old,
+        av.open(str(target), "w", container_options=options) as new,
+    ):
+        streams = {s.index: new.add_stream_from_template(s, opaque=True) for s in old.streams}
+        for packet in old.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                new.mux(packet)
+    return target

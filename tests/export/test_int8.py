@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from network_support import tiny_network
+from pictures_support import synthetic_luma
+
+from calibration.frames import CalibrationFrames
+from calibration.observers import OBSERVERS
+from edge_sr.models.fsrcnn import Fsrcnn
+from export.errors import ParityError
+from export.heads import with_float_io
+from export.int8 import Measure, build_int8
+from export.onnx_export import export_onnx
+from export.qdq import int8_share
+from export.rewrite import rewrite_deconvolution
+from export.verify import graph_scores, held_out_pairs, mean
+
+FRAMES = CalibrationFrames(
+    calibrate=(("a", synthetic_luma(48, 48)), ("b", synthetic_luma(40, 52, seed=1))),
+    hold_out=(("c", synthetic_luma(64, 64, seed=2)),),
+    digest="f" * 64,
+)
+PAIRS = held_out_pairs(FRAMES.hold_out, 2)
+
+
+def twin_of(network: Fsrcnn) -> onnx.ModelProto:
+    return with_float_io(rewrite_deconvolution(export_onnx(network))[0])
+
+
+def measure_for(twin: onnx.ModelProto) -> Measure:
+    return Measure(PAIRS, 2, mean(graph_scores(twin, PAIRS, 2, threads=1)), threads=1)
+
+
+@pytest.fixture(scope="module")
+def residual() -> onnx.ModelProto:
+    return twin_of(tiny_network())
+
+
+@pytest.fixture(scope="module")
+def uneven() -> onnx.ModelProto:
+    """The same function with one channel before the tail 200 times as large, which INT8 hates."""
+    network = tiny_network()
+    with torch.no_grad():
+        expand = network.expand[0]
+        network.tail.get_parameter("weight").mul_(20)
+        for parameter in (expand.get_parameter("weight"), expand.get_parameter("bias")):
+            parameter[0].mul_(200)
+        network.tail.get_parameter("weight")[0].div_(200)
+    return twin_of(network)
+
+
+def test_observer_with_the_smallest_loss_is_taken(residual: onnx.ModelProto) -> None:
+    said: list[str] = []
+    built = build_int8(residual, FRAMES, measure_for(residual), budget_db=1.0, say=said.append)
+    assert set(built.observer_drops) == set(OBSERVERS)
+    best = min(built.observer_drops, key=lambda name: built.observer_drops[name])
+    assert built.table.observer == best
+    assert built.table.frames_digest == "f" * 64
+    assert len(said) == len(OBSERVERS)
+
+
+def test_within_the_budget_everything_is_quantised(residual: onnx.ModelProto) -> None:
+    measure = measure_for(residual)
+    built = build_int8(residual, FRAMES, measure, budget_db=1.0, say=lambda text: None)
+    assert built.kept_float == ()
+    assert all(int8_share(built.twin).values())
+    assert measure.drop_of(built.twin) == pytest.approx(min(built.observer_drops.values()))
+
+
+def test_over_the_budget_layers_stay_float_and_are_named(uneven: onnx.ModelProto) -> None:
+    measure, said = measure_for(uneven), list[str]()
+    built = build_int8(uneven, FRAMES, measure, budget_db=0.05, say=said.append)
+    assert min(built.observer_drops.values()) > 0.05
+    assert [layer.layer for layer in built.kept_float] == ["tail"]
+    assert built.kept_float[0].tensors == ("expand.0.prelu", "tail.subpixel.weight")
+    assert [name for name, is_int8 in int8_share(built.twin).items() if not is_int8] == ["tail"]
+    assert measure.drop_of(built.twin) <= 0.05
+    assert built.kept_float[-1].drop_db == pytest.approx(measure.drop_of(built.twin))
+    assert any("tail stays float" in line for line in said)
+
+
+def test_budget_that_leaves_nothing_quantised_is_refused(residual: onnx.ModelProto) -> None:
+    with pytest.raises(ParityError, match=r"so none can be quantised; .* cost most"):
+        build_int8(residual, FRAMES, measure_for(residual), budget_db=-1.0, say=lambda text: None)
+
+
+def test_no_range_is_wider_than_the_largest_value(residual: onnx.ModelProto) -> None:
+    built = build_int8(
+        residual, FRAMES, measure_for(residual), budget_db=1.0, say=lambda text: None
+    )
+    assert all(0 < amax < np.inf for amax in built.table.ranges.values())

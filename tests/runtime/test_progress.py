@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from runtime.progress import Progress, format_duration, format_line
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (57.4, "57s"), (723, "12m03s"), (3900, "1h05m")]
+)
+def test_duration_is_short(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+def test_line_shows_count_percent_rate_and_time_left() -> None:
+    line = format_line("upscale", 1204, 3600, 1204 / 41.7, "fps")
+    assert line == "upscale  1204/3600  33.4%  41.7 fps  eta 57s"
+
+
+@pytest.mark.parametrize("total", [None, 5])
+def test_line_drops_percent_and_eta_when_the_total_is_unknown_or_surpassed(
+    total: int | None,
+) -> None:
+    assert format_line("upscale", 10, total, 2.0, "fps") == "upscale  10  5.0 fps"
+
+
+def test_line_of_no_work_yet_has_no_eta() -> None:
+    assert format_line("upscale", 0, 10, 0.0, "fps") == "upscale  0/10  0.0%  0.0 fps"
+
+
+def test_terminal_line_is_rewritten_in_place() -> None:
+    stream, clock = Terminal(), Clock()
+    progress = Progress(3, "upscale", stream=stream, clock=clock)
+    for _ in range(3):
+        clock.now += 1
+        progress.advance()
+    progress.close()
+    assert stream.getvalue().count("\r") == 4
+    assert stream.getvalue().endswith("\rupscale  3/3  100.0%  1.0 fps  eta 0s\n")
+
+
+def test_shorter_terminal_line_covers_the_longer_one_before() -> None:
+    stream, clock = Terminal(), Clock()
+    progress = Progress(100, "upscale", stream=stream, clock=clock)
+    clock.now = 50
+    progress.advance()
+    long_line = stream.getvalue()[1:]
+    clock.now = 50.2
+    progress.advance(99)
+    assert len(stream.getvalue()) >= 2 * len(long_line) + 2
+
+
+def test_log_gets_a_plain_line_every_few_seconds_only() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(100, "upscale", stream=stream, clock=clock)
+    for _ in range(100):
+        clock.now += 0.11
+        progress.advance()
+    progress.close()
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 3
+    assert lines[-1].startswith("upscale  100/100  100.0%")
+    assert "\r" not in stream.getvalue()
+
+
+def test_silent_progress_counts_but_writes_nothing() -> None:
+    stream = Terminal()
+    with Progress(2, "upscale", silent=True, stream=stream, clock=Clock()) as progress:
+        progress.advance(2)
+        progress.say("note")
+    assert progress.done == 2
+    assert stream.getvalue() == ""
+
+
+def test_total_may_be_set_once_it_is_known() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(None, "upscale", stream=stream, clock=clock)
+    progress.total = 4
+    clock.now = 10
+    progress.advance(2)
+    assert stream.getvalue() == "upscale  2/4  50.0%  0.2 fps  eta 10s\n"
+
+
+def test_said_line_stands_above_the_progress_line() -> None:
+    stream, clock = Terminal(), Clock()
+    progress = Progress(2, "upscale", stream=stream, clock=clock)
+    clock.now = 1
+    progress.advance()
+    progress.say("note: something")
+    assert stream.getvalue().splitlines()[-1].endswith("note: something")

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtime.video.relay import run_stages
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(), max_size=40), st.integers(1, 5))
+def test_all_values_arrive_in_order(values: list[int], depth: int) -> None:
+    got: list[int] = []
+    run_stages(values, lambda value: value * 2, got.append, depth=depth)
+    assert got == [value * 2 for value in values]
+
+
+def endless() -> Iterator[int]:
+    number = 0
+    while True:
+        yield number
+        number += 1
+
+
+def test_no_stage_runs_far_ahead_of_a_slow_one() -> None:
+    produced: list[int] = []
+    ahead: list[int] = []
+
+    def source() -> Iterator[int]:
+        for number in range(50):
+            produced.append(number)
+            yield number
+
+    def consume(value: int) -> None:
+        ahead.append(len(produced) - value)
+
+    run_stages(source(), lambda value: value, consume, depth=2)
+    # Two queues of two, one value in the hands of each stage.
+    assert max(ahead) <= 2 * 2 + 3
+
+
+@pytest.mark.parametrize("stage", ["produce", "transform", "consume"])
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
+def test_error_of_any_stage_stops_all_and_is_raised(stage: str, kind: type[BaseException]) -> None:
+    def fail_at(name: str, value: int) -> int:
+        if name == stage and value == 7:
+            raise kind(f"{name} failed")
+        return value
+
+    def consume(value: int) -> None:
+        fail_at("consume", value)
+
+    before = threading.active_count()
+    with pytest.raises(kind, match=f"{stage} failed"):
+        run_stages(
+            (fail_at("produce", value) for value in endless()),
+            lambda value: fail_at("transform", value),
+            consume,
+        )
+    assert threading.active_count() == before

@@ -1,0 +1,31 @@
+"""Small networks whose quality is near bicubic from the start, so that gates have a meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from edge_sr.models import build_model
+from edge_sr.models.checkpoint import save_checkpoint
+from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
+
+
+def tiny_network(name: str = "fsrcnn_residual", scale: int = 2, *, seed: int = 0) -> Fsrcnn:
+    """A network of 8 and 4 channels with one mapping layer."""
+    torch.manual_seed(seed)
+    network = build_model(name, scale, d=8, s=4, m=1, shared_prelu=False)
+    start_from_bicubic(network)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.003 * torch.randn_like(parameter))
+    return network.eval()
+
+
+def write_tiny_checkpoint(
+    folder: Path, name: str = "fsrcnn_residual", scale: int = 2, *, seed: int = 0
+) -> Path:
+    """The same network as a checkpoint."""
+    path = folder / f"{name}-x{scale}.safetensors"
+    save_checkpoint(path, tiny_network(name, scale, seed=seed), {})
+    return path
