@@ -33,6 +33,7 @@ from export.verify import (
     layer_precisions,
     mean,
     quality_of,
+    signless,
 )
 from runtime.manifest import FileEntry, write_manifest
 
@@ -115,7 +116,7 @@ def build_precisions(
         found = graph_scores(graph, pairs, plan.scale, threads=plan.threads)
         quality[name] = quality_of(found, scores)
         drop, allowed = quality[name].drop_db, plan.max_drop[name]
-        say(f"{name}         drop {drop:.3f} dB, {allowed:g} allowed")
+        say(f"{name:12} drop {signless(drop, 3):.3f} dB, {allowed:g} allowed")
         check_drop(name, drop, allowed, f"build without {name} or raise --max-drop {name}=")
         checks.append(Check(f"{name}: PSNR drop against fp32", drop, allowed, "dB"))
     return Precisions(twins, quality, int8, tuple(checks))

@@ -4,10 +4,9 @@
 
 builds the shipped x2 student into fsrcnn-x2-int8.esr with a quality and latency report in it.
 
-    python -m export.build --checkpoint runs/x2/student.safetensors --calibration frames/ \
-        --precision fp32,fp16,int8 --out x2.esr
+    python -m export.build --checkpoint student.safetensors --calibration frames/ --out x2.esr
 
-The plan comes first, on stderr like all progress; a table and one JSON object end stdout.
+builds your own. The plan comes first, on stderr like all progress; a table and one JSON object end stdout.
 """
 
 from __future__ import annotations

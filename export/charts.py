@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
+MOST_PICTURES = 10
 COLOURS = {"bicubic": "#9aa5b1", "fp32": "#1d4e89", "fp16": "#2a9d8f", "int8": "#e07a3f"}
 
 
 def gain_chart(bicubic: Mapping[str, float], scores: Mapping[str, Mapping[str, float]]) -> str:
     """Gain over bicubic in dB, per held-out picture and precision."""
-    figure, axes = _figure(6.4, 0.9 + 0.24 * len(bicubic) * (len(scores) + 0.8))
+    figure, axes = _figure(6.4, 0.9 + 0.24 * min(len(bicubic), MOST_PICTURES) * (len(scores) + 0.8))
     height = 0.8 / len(scores)
-    names = list(bicubic)
+    names = list(bicubic)[:MOST_PICTURES]
     for index, (precision, of_picture) in enumerate(scores.items()):
         gains = [of_picture[name] - bicubic[name] for name in names]
         places = [row + (index - (len(scores) - 1) / 2) * height for row in range(len(names))]
@@ -25,7 +26,8 @@ def gain_chart(bicubic: Mapping[str, float], scores: Mapping[str, Mapping[str, f
     axes.set_yticks(range(len(names)), [_shortened(name) for name in names])
     axes.invert_yaxis()
     axes.margins(x=0.12)
-    axes.set_xlabel("dB over bicubic, held-out pictures")
+    shown = f"{len(names)} of {len(bicubic)} held-out pictures"
+    axes.set_xlabel(f"dB over bicubic, {shown}")
     _legend_above(axes, len(scores))
     return _svg(figure)
 

@@ -16,7 +16,7 @@ from export.errors import ParityError
 from export.graph import encode, residual_convolutions
 from export.qdq import quantizable_tensors, quantize
 from export.sensitivity import find_float_tensors
-from export.verify import HeldOut, graph_scores, mean
+from export.verify import HeldOut, graph_scores, mean, signless
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def build_int8(
         digest = hashlib.sha256(encode(twin)).hexdigest()
         tables[observer] = CalibrationTable(observer, ranges, digest, frames.digest)
         drops[observer] = measure.drop_of(quantize(twin, ranges))
-        say(f"int8         observer {observer}: drop {drops[observer]:.3f} dB")
+        say(f"int8         observer {observer}: drop {signless(drops[observer], 3):.3f} dB")
     best = min(drops, key=lambda name: drops[name])
     ranges = tables[best].ranges
     kept: tuple[KeptLayer, ...] = ()

@@ -17,7 +17,7 @@ from export.int8 import Int8Build
 from export.plan import BuildPlan
 from export.provenance import git_commit, library_versions
 from export.source import Source
-from export.verify import Layer, Plane, Quality, mean
+from export.verify import Layer, Plane, Quality, mean, signless
 from runtime.manifest import FileEntry
 
 CPU_NOTE = (
@@ -115,11 +115,6 @@ def report_html(report: Mapping[str, Any], crops: Sequence[Crop]) -> str:
         latency={row["precision"]: row for row in report["latency"]["results"]},
     )
     return str(page)
-
-
-def signless(value: float, digits: int = 4) -> float:
-    """Rounded, and never minus zero."""
-    return round(value, digits) + 0.0
 
 
 def _device_text(device: Mapping[str, Any]) -> str:

@@ -50,6 +50,11 @@ class Quality:
     per_picture: Mapping[str, float]
 
 
+def signless(value: float, digits: int = 4) -> float:
+    """Rounded, and never minus zero."""
+    return round(value, digits) + 0.0
+
+
 @dataclass(frozen=True)
 class TiledCheck:
     """How tiled output differs from whole-frame output."""

@@ -32,7 +32,7 @@ DROPPED_TAGS = frozenset(
 )
 STATISTICS_PREFIXES = ("bps", "number_of_", "_statistics_", "duration-")
 MP4_SUFFIXES = frozenset({".mp4", ".m4v", ".mov"})
-# x265 (4.1) gives as few frames as these arbitrary decoding times; they need no reordering.
+# x265 (4.2) gives as few frames as these arbitrary decoding times; they need no reordering.
 MAX_UNORDERED = 2
 MAX_TIMESCALE = 2**31 - 1
 

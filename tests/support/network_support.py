@@ -11,14 +11,16 @@ from edge_sr.models.checkpoint import save_checkpoint
 from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
 
 
-def tiny_network(name: str = "fsrcnn_residual", scale: int = 2, *, seed: int = 0) -> Fsrcnn:
-    """A network of 8 and 4 channels with one mapping layer."""
+def tiny_network(
+    name: str = "fsrcnn_residual", scale: int = 2, *, seed: int = 0, noise: float = 0.003
+) -> Fsrcnn:
+    """A network of 8 and 4 channels with one mapping layer; ``noise`` moves it off bicubic."""
     torch.manual_seed(seed)
     network = build_model(name, scale, d=8, s=4, m=1, shared_prelu=False)
     start_from_bicubic(network)
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter.add_(0.003 * torch.randn_like(parameter))
+            parameter.add_(noise * torch.randn_like(parameter))
     return network.eval()
 
 

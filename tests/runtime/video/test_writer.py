@@ -36,12 +36,23 @@ def frame(pts: int) -> Frame:
     return Frame(planes, INFO.layout, pts, 1, INFO.time_base)
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm"])
-def test_frames_alone_make_a_video(tmp_path: Path, name: str) -> None:
-    with VideoWriter(tmp_path / name, INFO) as writer:
-        for pts in range(5):
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mp4", "h264"),
+        ("a.mp4", "hevc"),
+        ("a.mp4", "vp9"),
+        ("a.mov", "auto"),
+        ("a.mkv", "hevc"),
+        ("a.webm", "auto"),
+    ],
+)
+def test_few_frames_make_a_video(tmp_path: Path, name: str, codec: str, count: int) -> None:
+    with VideoWriter(tmp_path / name, INFO, EncodeOptions(codec=codec)) as writer:
+        for pts in range(count):
             writer.write(frame(pts))
-    assert read_back(tmp_path / name).times == [Fraction(pts, 25) for pts in range(5)]
+    assert read_back(tmp_path / name).times == [Fraction(pts, 25) for pts in range(count)]
 
 
 def test_hevc_in_mp4_carries_the_tag_that_all_players_take(tmp_path: Path) -> None:

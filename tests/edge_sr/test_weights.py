@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from edge_sr.evaluate import main
+from edge_sr.models.checkpoint import WEIGHTS, load_checkpoint, shipped_checkpoint
+
+SHIPPED = sorted(WEIGHTS.glob("*.safetensors"))
+SET5 = Path(__file__).parents[3] / "shared" / "data" / "bench" / "Set5"
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_student_loads_and_its_card_is_complete(path: Path) -> None:
+    model, card = load_checkpoint(path)
+    assert path == shipped_checkpoint(model.spec.scale, model.spec.name)
+    assert card["licence"] == "CC BY-SA 4.0"
+    assert card["training_pictures"]
+    assert card["training"].keys() >= {"method", "iterations", "seed", "learning_rate", "seconds"}
+    assert card["scores"].keys() >= {"protocol", "Set5", "Set14", "B100"}
+
+
+def test_default_student_is_the_residual_x2_trained_by_pisr() -> None:
+    _, card = load_checkpoint(shipped_checkpoint(2))
+    assert (card["model"], card["scale"]) == ("fsrcnn_residual", 2)
+    assert card["training"]["method"] == "pisr"
+    assert card["training"]["teacher_iterations"] >= 30_000
+    assert card["training"]["iterations"] >= 60_000
+
+
+@pytest.mark.skipif(not SET5.is_dir(), reason="needs the Set5 pictures")
+def test_default_student_beats_bicubic_by_3_db_as_its_card_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--scale", "2", "--data", str(SET5), "--json"]) == 0
+    bicubic, student = json.loads(capsys.readouterr().out)["results"]
+    card = json.loads(shipped_checkpoint(2).with_suffix(".json").read_text())
+    assert student["psnr"] >= bicubic["psnr"] + 3.0
+    assert student["psnr"] == pytest.approx(
+        card["scores"]["Set5"]["fsrcnn_residual"]["psnr"], abs=2e-3
+    )

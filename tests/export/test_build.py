@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from network_support import tiny_network, write_tiny_checkpoint
+from pictures_support import synthetic_luma, write_pictures
+
+from export import build
+from export.onnx_export import export_onnx
+from runtime import Upscaler
+from runtime.manifest import read_manifest, verify_file
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_latency() -> Iterator[None]:
+    """Two samples of a small frame: these tests time nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (
+            ("OUTPUT_WIDTH", 96),
+            ("OUTPUT_HEIGHT", 48),
+            ("WARM_UP", 0),
+            ("LEAST_SAMPLES", 2),
+            ("SECONDS", 0.0),
+        ):
+            patch.setattr(f"export.latency.{name}", value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("data") / "pictures", 5, height=72, width=80)
+
+
+@pytest.fixture(scope="module")
+def bundle(checkpoint: Path, pictures: Path) -> Path:
+    out = checkpoint.parent / "tiny.esr"
+    words = ["--checkpoint", str(checkpoint), "--calibration", str(pictures), "--out", str(out)]
+    options = "--precision fp32,fp16,int8 --max-drop int8=0.5,fp16=0.1 --threads 1 --json"
+    assert build.main([*words, *options.split()]) == 0
+    return out
+
+
+def words_for(checkpoint: Path, pictures: Path, out: Path) -> list[str]:
+    paths = {"--checkpoint": checkpoint, "--calibration": pictures, "--out": out}
+    return [word for flag, path in paths.items() for word in (flag, str(path))]
+
+
+def last_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return result
+
+
+def test_bundle_holds_both_forms_of_every_precision(bundle: Path) -> None:
+    manifest = read_manifest(bundle)
+    graphs = {f"model.{p}{f}.onnx" for p in ("fp32", "fp16", "int8") for f in ("", ".f32")}
+    assert set(manifest.files) == graphs | {"calibration.json", "report.json", "report.html"}
+    assert manifest.precisions == ("fp32", "fp16", "int8")
+    assert manifest.default_precision == "int8"
+    assert manifest.model == "fsrcnn_residual"
+    assert set(manifest.quality["int8"]) == {"psnr", "drop_db"}
+    for name in manifest.files:
+        verify_file(bundle, name, manifest)
+
+
+def test_every_graph_keeps_the_promises_of_a_bundle(bundle: Path) -> None:
+    for path in bundle.glob("*.onnx"):
+        model = onnx.load(path)
+        onnx.checker.check_model(model, full_check=True)
+        assert (model.ir_version, model.opset_import[0].version) == (10, 20)
+        kind = "FLOAT" if ".f32." in path.name else "UINT8"
+        for value, name in ((model.graph.input[0], "lr"), (model.graph.output[0], "sr")):
+            tensor = value.type.tensor_type
+            assert value.name == name
+            assert tensor.elem_type == onnx.TensorProto.DataType.Value(kind)
+            assert [bool(dim.dim_param) for dim in tensor.shape.dim] == [True, False, True, True]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_bundle_upscales_in_the_runtime(bundle: Path, precision: str) -> None:
+    lr = synthetic_luma(33, 47)
+    with Upscaler.open(bundle, precision=precision, threads=1) as upscaler:
+        eight_bit = upscaler.upscale(lr)
+        sixteen_bit = upscaler.upscale(lr.astype(np.uint16) * 257)
+    assert eight_bit.shape == (66, 94)
+    assert np.abs(sixteen_bit / 257.0 - eight_bit).max() < 1.0
+
+
+def test_report_matches_the_manifest(bundle: Path) -> None:
+    report = json.loads((bundle / "report.json").read_text())
+    manifest = read_manifest(bundle)
+    for name, quality in manifest.quality.items():
+        assert report["quality"][name]["psnr"] == pytest.approx(quality["psnr"], abs=1e-4)
+    assert report["int8_layers"] == {"quantized": 5, "convolutions": 5}
+    assert report["provenance"] == manifest.provenance
+    titles = " ".join(check["name"] for check in report["checks"])
+    for part in ("PyTorch", "rewritten", "tiles", "PSNR drop", "bytes"):
+        assert part in titles
+    assert "<html" in (bundle / "report.html").read_text()
+
+
+def test_same_inputs_give_the_same_graphs(
+    bundle: Path, checkpoint: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "again.esr"
+    options = "--precision fp32,fp16,int8 --max-drop int8=0.5,fp16=0.1 --threads 1 --json"
+    assert build.main([*words_for(checkpoint, pictures, out), *options.split()]) == 0
+    for name in ("model.fp32.onnx", "model.fp16.onnx", "model.int8.onnx", "calibration.json"):
+        assert (out / name).read_bytes() == (bundle / name).read_bytes()
+
+
+def test_outcome_ends_with_the_artefact_and_one_json_line(
+    checkpoint: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "shown.esr"
+    words = [*words_for(checkpoint, pictures, out), "--max-drop", "int8=0.5", "--threads", "1"]
+    assert build.main(words) == 0
+    printed = capsys.readouterr()
+    *table, artefact, line = printed.out.splitlines()
+    assert table[0].split()[:2] == ["PSNR", "dB"]
+    assert artefact.startswith(f"wrote {out}  ")
+    assert "(gate 0.50)" in artefact
+    result = json.loads(line)
+    assert result["bundle"] == str(out)
+    assert result["precisions"] == ["fp32", "int8"]
+    assert set(result["quality"]["int8"]) == {"psnr", "drop_db"}
+    assert printed.err.startswith("model        fsrcnn_residual x2\n")
+
+
+def test_own_onnx_file_is_built_without_a_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx.save(export_onnx(tiny_network(scale=3)), tmp_path / "mine.onnx")
+    out = tmp_path / "mine.esr"
+    pictures = write_pictures(tmp_path / "large", 4, height=96, width=99)
+    words = ["--onnx", str(tmp_path / "mine.onnx"), "--calibration", str(pictures)]
+    assert build.main([*words, "--out", str(out), "--precision", "fp32", "--json"]) == 0
+    assert last_json(capsys)["scale"] == 3
+    radius = tiny_network(scale=3).spec.receptive_field_radius
+    assert read_manifest(out).receptive_field_radius == radius
+
+
+def test_dry_run_stops_after_the_plan(
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert build.main(["--checkpoint", str(checkpoint), "--dry-run", "--json"]) == 0
+    result = last_json(capsys)
+    assert result["bundle"] == "fsrcnn-x2-int8.esr"
+    assert result["plan"]["max_drop"] == {"int8": 0.10}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missed_gate_is_an_error_and_leaves_nothing(
+    checkpoint: Path,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = words_for(checkpoint, pictures, tmp_path / "new.esr")
+    monkeypatch.setattr("export.int8.Measure.drop_of", lambda self, twin: 0.5)
+    assert build.main([*words, "--json"]) == 1
+    error = last_json(capsys)["error"]
+    assert error["type"] == "ParityError"
+    assert "more than the 0.1 allowed" in error["message"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupt_leaves_nothing_and_exits_with_130(
+    checkpoint: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("export.assemble.measure_latency", interrupted)
+    words = [*words_for(checkpoint, pictures, tmp_path / "new.esr"), "--precision", "fp32"]
+    assert build.main(words) == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def without_pictures(folder: Path, words: dict[str, str]) -> None:
+    (folder / "empty").mkdir()
+    words["--calibration"] = str(folder / "empty")
+
+
+def with_missing_pictures(folder: Path, words: dict[str, str]) -> None:
+    words["--calibration"] = str(folder / "nowhere")
+
+
+def with_missing_checkpoint(folder: Path, words: dict[str, str]) -> None:
+    words["--checkpoint"] = str(folder / "nothing.safetensors")
+
+
+def with_truncated_checkpoint(folder: Path, words: dict[str, str]) -> None:
+    source = Path(words["--checkpoint"])
+    (folder / "cut.safetensors").write_bytes(source.read_bytes()[:700])
+    (folder / "cut.json").write_bytes(source.with_suffix(".json").read_bytes())
+    words["--checkpoint"] = str(folder / "cut.safetensors")
+
+
+def with_other_scale(folder: Path, words: dict[str, str]) -> None:
+    words["--scale"] = "3"
+
+
+def with_missing_folder(folder: Path, words: dict[str, str]) -> None:
+    words["--out"] = str(folder / "missing" / "new.esr")
+
+
+def with_existing_output(folder: Path, words: dict[str, str]) -> None:
+    (folder / "new.esr").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (without_pictures, "holds no picture"),
+        (with_missing_pictures, "calibration source .*nowhere does not exist"),
+        (with_missing_checkpoint, "nothing.safetensors does not exist"),
+        (with_truncated_checkpoint, "the file is damaged"),
+        (with_other_scale, "upscales by 2, not 3"),
+        (with_missing_folder, "for the bundle does not exist"),
+        (with_existing_output, "pass --overwrite"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_leaves_nothing(
+    spoil: Any,
+    message: str,
+    checkpoint: Path,
+    pictures: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    words = {
+        "--checkpoint": str(checkpoint),
+        "--calibration": str(pictures),
+        "--out": str(folder / "new.esr"),
+    }
+    spoil(folder, words)
+    before = sorted(folder.rglob("*"))
+    assert build.main([part for pair in words.items() for part in pair]) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert re.search(message, line)
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--onnx a.onnx --checkpoint b.safetensors", "--onnx brings its own network"),
+        ("--model fsrcnn --checkpoint b.safetensors", "--model chooses a shipped student"),
+        ("--precision bf16", "bf16 is no precision to build"),
+        ("--max-drop int4=1", "is not PRECISION=DB"),
+        ("--scale 5", "invalid choice"),
+        ("--threads -1", "must not be negative"),
+    ],
+)
+def test_contradiction_is_refused_before_anything_is_opened(
+    words: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        build.parse_args(words.split())
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_missing_libraries_are_named_before_work_starts(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert build.main(["--checkpoint", str(checkpoint), "--json"]) == 1
+    assert "pip install 'edge-sr[export]'" in last_json(capsys)["error"]["message"]
+
+
+def test_shipped_student_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert build.main(["--model", "edsr_s", "--scale", "4", "--dry-run", "--json"]) == 1
+    assert "no student edsr_s-x4 is shipped" in last_json(capsys)["error"]["message"]
