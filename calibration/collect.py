@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from calibration.observers import OBSERVERS
+from runtime.atomic import written_beside
 from runtime.cli import run_main
 
 
@@ -54,9 +55,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     histograms = collect_histograms(model, tensors, [plane for _, plane in frames.calibrate])
     ranges = {name: OBSERVERS[args.observer](h) for name, h in histograms.items()}
     table = CalibrationTable(args.observer, ranges, hashlib.sha256(data).hexdigest(), frames.digest)
-    temporary = args.out.with_name(args.out.name + ".part")
-    temporary.write_text(table.to_json())
-    temporary.replace(args.out)
+    with written_beside(args.out) as temporary:
+        temporary.write_text(table.to_json())
     return {"out": str(args.out), "tensors": len(ranges), "frames": len(frames.calibrate)}
 
 

@@ -6,7 +6,8 @@ builds the shipped x2 student into fsrcnn-x2-int8.esr with a quality and latency
 
     python -m export.build --checkpoint student.safetensors --calibration frames/ --out x2.esr
 
-builds your own. The plan comes first, on stderr like all progress; a table and one JSON object end stdout.
+builds your own. The plan comes first, on stderr like all progress; stdout is a table of the scores
+and, as its last line, one JSON object.
 """
 
 from __future__ import annotations

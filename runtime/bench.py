@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.atomic import written_beside
 from runtime.backends import BACKENDS
 from runtime.cli import run_main
 from runtime.manifest import PRECISIONS, read_manifest
@@ -101,9 +102,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "results": rows,
     }
     if args.out:
-        temporary = args.out.with_name(args.out.name + ".part")
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
-        temporary.replace(args.out)
+        with written_beside(args.out) as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n")
     if not args.json:
         _print_table(result)
     return result

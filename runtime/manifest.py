@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from runtime.atomic import written_beside
 from runtime.errors import ModelFormatError
 
 SCHEMA_VERSION = 1
@@ -59,9 +60,8 @@ def file_entry(data: bytes) -> FileEntry:
 
 def write_manifest(bundle: Path, manifest: Manifest) -> None:
     """Write ``manifest.json`` into the folder, whole or not at all."""
-    temporary = bundle / "manifest.json.part"
-    temporary.write_text(json.dumps(asdict(manifest), indent=2) + "\n")
-    temporary.replace(bundle / "manifest.json")
+    with written_beside(bundle / "manifest.json") as temporary:
+        temporary.write_text(json.dumps(asdict(manifest), indent=2) + "\n")
 
 
 def read_manifest(bundle: Path) -> Manifest:

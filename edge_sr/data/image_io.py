@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edge_sr.atomic import write_atomically
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
@@ -65,7 +66,4 @@ def write_image(path: Path, image: NDArray[Any]) -> None:
     encoded, data = cv2.imencode(path.suffix, image)
     if not encoded:
         raise ValueError(f"{path} cannot be encoded as {path.suffix}")
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=path.suffix, delete=False) as file:
-        temporary = Path(file.name)
-        file.write(data.tobytes())
-    temporary.replace(path)
+    write_atomically(path, data.tobytes())

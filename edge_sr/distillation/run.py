@@ -13,13 +13,14 @@ import numpy as np
 import torch
 
 import edge_sr
+from edge_sr.atomic import write_atomically
 from edge_sr.data.image_io import list_images
 from edge_sr.data.patches import PatchSampler, PicturePair, load_pairs
 from edge_sr.distillation.config import RunConfig
 from edge_sr.distillation.pisr import Baseline, Objective, StudentStage, TeacherStage
 from edge_sr.distillation.trainer import Process, Stage, StageOptions
 from edge_sr.models import build_model
-from edge_sr.models.checkpoint import save_checkpoint, write_atomically
+from edge_sr.models.checkpoint import save_checkpoint
 from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
 from edge_sr.models.pisr_teacher import PisrTeacher
 from edge_sr.models.reparam import use_training_form

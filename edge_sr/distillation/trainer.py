@@ -19,11 +19,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from edge_sr.atomic import write_atomically
 from edge_sr.data.patches import PatchSampler, PicturePair
 from edge_sr.distillation.ema import WeightAverage
 from edge_sr.distillation.pisr import Objective
 from edge_sr.distillation.schedule import cosine
-from edge_sr.models.checkpoint import write_atomically
 
 SAVE_SECONDS = 120.0
 

@@ -10,18 +10,12 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from edge_sr.atomic import write_atomically
 from edge_sr.models import build_model
 from edge_sr.models.fsrcnn import Fsrcnn
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 _LARGEST_FILE = 1 << 30
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside, then rename, so that readers see the old file or the whole new one."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(data)
-    temporary.replace(path)
 
 
 def save_checkpoint(path: Path, model: Fsrcnn, metadata: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from edge_sr.evaluate import main
 from edge_sr.models.checkpoint import WEIGHTS, load_checkpoint, shipped_checkpoint
 
