@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from edge_sr.data.color import luma_of
 from edge_sr.data.image_io import IMAGE_SUFFIXES, list_images, read_image
 from edge_sr.data.resample import modcrop
+from runtime.video.frame import Frame
+from runtime.video.reader import VideoReader
 
 DEFAULT_FRAMES = Path(__file__).resolve().parent / "default_frames"
 VIDEO_FRAMES = 32
@@ -73,31 +75,17 @@ def _luma_uint8(image: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _video_frames(path: Path) -> list[NamedFrame]:
     """At most VIDEO_FRAMES luminance planes, spread evenly over the video."""
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise ValueError(f"{path} holds no video stream")
-            stream = container.streams.video[0]
-            step = max(1, stream.frames // VIDEO_FRAMES) if stream.frames else 1
-            frames: list[NamedFrame] = []
-            for index, frame in enumerate(container.decode(stream)):
-                if index % step == 0:
-                    frames.append((f"{path.name}#{index:06d}", _luma_plane(frame)))
-                if len(frames) == VIDEO_FRAMES:
-                    break
-    except av.error.FFmpegError as error:
-        raise ValueError(f"{path} cannot be decoded as a video: {error.strerror}") from error
+    frames: list[NamedFrame] = []
+    with VideoReader(path) as reader:
+        step = max(1, (reader.info.frames or 0) // VIDEO_FRAMES)
+        for index, frame in enumerate(reader.frames()):
+            if index % step == 0:
+                frames.append((f"{path.name}#{index:06d}", _eight_bit(frame)))
+            if len(frames) == VIDEO_FRAMES:
+                break
     return frames
 
 
-def _luma_plane(frame: Any) -> NDArray[np.uint8]:
-    """The Y plane as it was decoded; other layouts and depths are converted to 8-bit YUV."""
-    if not frame.format.name.startswith(("yuv4", "yuvj4", "nv12", "nv21", "gray")) or any(
-        component.bits != 8 for component in frame.format.components
-    ):
-        frame = frame.reformat(format="yuv444p")
-    plane = frame.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-    return rows[: frame.height, : frame.width].copy()
+def _eight_bit(frame: Frame) -> NDArray[np.uint8]:
+    luma = frame.planes[0] / 2.0 ** (frame.layout.bit_depth - 8)
+    return np.clip(np.rint(luma), 0, 255).astype(np.uint8)
