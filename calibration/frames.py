@@ -20,6 +20,7 @@ DEFAULT_FRAMES = Path(__file__).resolve().parent / "default_frames"
 VIDEO_FRAMES = 32
 HOLD_OUT_EVERY = 4
 _SMALLEST_SIDE = 32
+_LARGEST_SIDE = 1024  # activations of a larger frame would need gigabytes; its centre serves
 
 NamedFrame = tuple[str, NDArray[np.uint8]]
 
@@ -36,10 +37,11 @@ class CalibrationFrames:
 def load_calibration_frames(source: Path | None, *, scale: int) -> CalibrationFrames:
     """Read a folder of pictures or a video file; None takes the default set of this package.
 
-    Every fourth frame is held out as HR; the rest calibrate as they are. Raises OSError or
+    Every fourth frame is held out as HR; the rest calibrate as they are, but for their centre
+    where a side is longer than 1024 px. Raises OSError or
     ValueError if there is no frame, or too few to hold one out.
     """
-    frames = _frames_of(source or DEFAULT_FRAMES)
+    frames = [(name, _centre(frame)) for name, frame in _frames_of(source or DEFAULT_FRAMES)]
     small = next((n for n, f in frames if min(f.shape) < _SMALLEST_SIDE * scale), None)
     if small is not None:
         raise ValueError(f"{small} is smaller than {_SMALLEST_SIDE * scale} px on a side")
@@ -67,6 +69,11 @@ def _frames_of(source: Path) -> list[NamedFrame]:
     if source.suffix.lower() in IMAGE_SUFFIXES:
         raise ValueError(f"{source} is one picture; give a folder of pictures or a video")
     return _video_frames(source)
+
+
+def _centre(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    top, left = (max(0, side - _LARGEST_SIDE) // 2 for side in frame.shape)
+    return frame[top : top + _LARGEST_SIDE, left : left + _LARGEST_SIDE]
 
 
 def _luma_uint8(image: NDArray[Any]) -> NDArray[np.uint8]:

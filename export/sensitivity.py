@@ -22,10 +22,10 @@ def find_float_tensors(
 ) -> list[KeptTensor]:
     """The tensors to keep float, most useful first, so that the loss is within ``budget_db``.
 
-    ``drop_of`` measures the loss in dB with a set of tensors kept float. All candidates are ranked
-    once by the loss with each alone kept float, then kept in that order until the budget is met;
-    a last pass gives back those that proved unnecessary. Raises ValueError if even keeping all of
-    them does not meet the budget.
+    ``drop_of`` measures the loss in dB with a set of tensors kept float. Each step keeps the
+    candidate that lowers the loss most beside those kept already, until the budget is met; a last
+    pass gives back those that proved unnecessary. Raises ValueError if even keeping all of them
+    does not meet the budget.
     """
     least = drop_of(frozenset(candidates))
     if least > budget_db:
@@ -33,14 +33,13 @@ def find_float_tensors(
             f"even with all {len(candidates)} tensors in float the loss is {least:.3f} dB, "
             f"over the budget of {budget_db:.3f} dB"
         )
-    alone = {tensor: drop_of(frozenset({tensor})) for tensor in candidates}
     kept: list[KeptTensor] = []
-    for tensor in sorted(candidates, key=lambda name: alone[name]):
-        names = frozenset({tensor, *(k.tensor for k in kept)})
-        drop = drop_of(names)
-        kept.append(KeptTensor(tensor, drop))
-        if drop <= budget_db:
-            break
+    while not kept or kept[-1].drop_db > budget_db:
+        names = frozenset(k.tensor for k in kept)
+        rest = [tensor for tensor in candidates if tensor not in names]
+        drops = {tensor: drop_of(names | {tensor}) for tensor in rest}
+        best = min(rest, key=lambda name: drops[name])
+        kept.append(KeptTensor(best, drops[best]))
     return _without_unneeded(kept, drop_of, budget_db)
 
 

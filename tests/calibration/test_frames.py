@@ -79,3 +79,11 @@ def test_pictures_that_are_too_small_are_named(tmp_path: Path) -> None:
     write_pictures(tmp_path, 2, height=40, width=40)
     with pytest.raises(ValueError, match=r"00\.png is smaller than 64 px"):
         load_calibration_frames(tmp_path, scale=2)
+
+
+def test_only_the_centre_of_a_large_picture_is_used(tmp_path: Path) -> None:
+    wide = np.tile(np.arange(1400) % 251, (70, 1)).astype(np.uint8)
+    for name in ("a", "b"):
+        write_image(tmp_path / f"{name}.png", wide)
+    frame = load_calibration_frames(tmp_path, scale=2).calibrate[0][1]
+    np.testing.assert_array_equal(frame, wide[:, 188:1212])
