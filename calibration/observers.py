@@ -59,6 +59,7 @@ def entropy(histogram: Histogram) -> float:
     last bin of the reference, but not of the quantised distribution.
     """
     counts = histogram.counts.astype(np.float64)
+    counts[0] = counts[1]  # zeros are exact in any range, and would outweigh everything else
     best_range, least = histogram.peak, np.inf
     for stop in range(LEVELS + 1, len(counts) + 1, 8):
         reference = counts[:stop].copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -26,5 +27,9 @@ def run_main(body: Callable[[Namespace], dict[str, Any]], args: Namespace) -> in
         if args.json:
             print(json.dumps({"error": {"type": type(error).__name__, "message": message}}))  # noqa: T201
         return 1
-    print(json.dumps(result, separators=(",", ":")))  # noqa: T201
+    try:
+        print(json.dumps(result, separators=(",", ":")), flush=True)  # noqa: T201
+    except BrokenPipeError:
+        # The reader, such as `head`, has had enough; the interpreter must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

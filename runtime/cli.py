@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -11,7 +12,11 @@ from typing import Any
 
 def print_json(value: dict[str, Any]) -> None:
     """One compact line on stdout."""
-    print(json.dumps(value, separators=(",", ":")), flush=True)  # noqa: T201
+    try:
+        print(json.dumps(value, separators=(",", ":")), flush=True)  # noqa: T201
+    except BrokenPipeError:
+        # The reader, such as `head`, has had enough; the interpreter must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run_main(body: Callable[[Namespace], dict[str, Any]], args: Namespace) -> int:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from argparse import Namespace
 
 import pytest
@@ -34,6 +36,21 @@ def test_expected_error_is_one_line(error: Exception, capsys: pytest.CaptureFixt
 def test_interrupt_exits_with_130(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_main(raising(KeyboardInterrupt()), Namespace(json=False)) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_reader_that_closes_early_is_no_error() -> None:
+    code = (
+        "import sys; from argparse import Namespace; from runtime.cli import run_main; "
+        "sys.exit(run_main(lambda args: {'a': 'x' * 100000}, Namespace(json=True)))"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert run.stdout is not None
+    assert run.stderr is not None
+    run.stdout.close()
+    assert run.stderr.read() == b""
+    assert run.wait() == 0
 
 
 def test_a_bug_is_not_hidden() -> None:
