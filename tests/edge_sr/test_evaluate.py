@@ -24,6 +24,7 @@ def results(capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, str], dict[st
     return {(r["name"], r["precision"]): r for r in printed["results"]}
 
 
+@pytest.mark.benchmark_pictures
 @pytest.mark.skipif(not SET5.is_dir(), reason="needs the Set5 pictures")
 @pytest.mark.parametrize(
     ("protocol", "scale", "psnr", "ssim"),

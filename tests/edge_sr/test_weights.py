@@ -30,6 +30,7 @@ def test_default_student_is_the_residual_x2_trained_by_pisr() -> None:
     assert card["training"]["iterations"] >= 60_000
 
 
+@pytest.mark.benchmark_pictures
 @pytest.mark.skipif(not SET5.is_dir(), reason="needs the Set5 pictures")
 def test_default_student_beats_bicubic_by_3_db_as_its_card_says(
     capsys: pytest.CaptureFixture[str],
