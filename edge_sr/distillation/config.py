@@ -53,7 +53,11 @@ class RunConfig:
         _require(self.start in STARTS, f"start {self.start!r} is not one of {STARTS}")
         for name in ("iterations", "teacher_iterations", "batch_size", "log_every"):
             _require(getattr(self, name) >= 1, f"{name} {getattr(self, name)} must be at least 1")
-        _require(self.evaluate_every >= 1, f"evaluate_every {self.evaluate_every} must be >= 1")
+        _require(
+            self.evaluate_every >= 1 and self.evaluate_every % self.log_every == 0,
+            f"evaluate_every {self.evaluate_every} must be a multiple of log_every "
+            f"{self.log_every}, since scores stand in the log",
+        )
         _require(self.patch_size >= 8, f"patch_size {self.patch_size} must be at least 8")
         _require(
             0 <= self.final_learning_rate <= self.learning_rate and self.learning_rate > 0,

@@ -134,6 +134,7 @@ def test_flag_that_contradicts_the_resumed_run_is_refused(
         (["--iterations", "0"], "iterations 0 must be at least 1"),
         (["--ema-decay", "1"], r"ema_decay 1.0 must be in [0, 1)"),
         (["--learning-rate", "0"], "learning rates 0.0 to"),
+        (["--evaluate-every", "3"], "evaluate_every 3 must be a multiple of log_every 2"),
         (["--held-out", "3"], "leaves none of 3 pictures"),
         (["--patch-size", "48"], "no picture is at least 96 px"),
         (["--model", "nothing"], "'nothing' is unknown"),
