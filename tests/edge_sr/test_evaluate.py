@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from pictures_support import write_pictures
 
 from edge_sr.evaluate import main
@@ -55,6 +56,7 @@ def test_checkpoint_row_stands_beside_bicubic(
 ) -> None:
     model = build_model("fsrcnn_residual", 2, d=8, s=4, m=1)
     start_from_bicubic(model)
+    torch.nn.init.normal_(model.get_parameter("tail.weight"), std=1e-4)
     save_checkpoint(tmp_path / "s.safetensors", model, {})
     assert main([str(tmp_path / "s.safetensors"), "--data", str(data), "--json"]) == 0
     rows = results(capsys)
