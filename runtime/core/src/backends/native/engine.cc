@@ -1,0 +1,100 @@
+#include "backends/native/engine.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "backends/native/chain.h"
+#include "backends/native/scratch.h"
+#include "backends/native/tile_runner.h"
+#include "kernels/families.h"
+#include "tile/tile_plan.h"
+
+namespace esr::native {
+namespace {
+
+// Part of a worker's L2 cache that a tile's rows may fill.
+std::size_t cache_budget() {
+  constexpr std::size_t kUsual = std::size_t{512} << 10;
+  const long reported = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  const std::size_t bytes = reported > 0 ? static_cast<std::size_t>(reported) : kUsual;
+  return std::clamp(bytes, std::size_t{256} << 10, std::size_t{2} << 20) / 8 * 6;
+}
+
+LaneType lane_type_of(Precision precision) {
+  if (precision == Precision::kInt8) return LaneType::kInt8;
+  return precision == Precision::kBf16 ? LaneType::kBf16 : LaneType::kFp32;
+}
+
+Precision available(Precision wanted) {
+  const bool lacks_bf16 = kernels::select_family(LaneType::kBf16) == nullptr;
+  return wanted == Precision::kBf16 && lacks_bf16 ? Precision::kFp32 : wanted;
+}
+
+}  // namespace
+
+class Engine::Impl {
+ public:
+  Impl(const Network &network, Precision wanted)
+      : precision(available(wanted)),
+        kernels(kernels::select_family(lane_type_of(precision))),
+        chain(build_chain(network, lane_type_of(precision))) {
+    // Narrow columns would compute their halo more often than they save.
+    const int narrowest = 16 * chain.radius;
+    const auto fitting = static_cast<int>(cache_budget() / bytes_per_column(chain));
+    widest_core_ = std::max({fitting - 2 * chain.radius, narrowest, 64});
+  }
+
+  void run(const ConstPlane &lr, const Plane &sr, ThreadPool &pool, std::int32_t tile_size) {
+    plan(lr, pool.num_threads(), tile_size);
+    pool.parallel_for(static_cast<std::int32_t>(tiles_.size()),
+                      [&](std::int32_t task, std::int32_t worker) {
+                        run_tile(chain, lr, sr, tiles_[static_cast<std::size_t>(task)],
+                                 &scratch_[static_cast<std::size_t>(worker)]);
+                      });
+  }
+
+  const Precision precision;
+  const RowKernels *const kernels;
+  const Chain chain;
+
+ private:
+  void plan(const ConstPlane &lr, int workers, std::int32_t tile_size) {
+    TileLimits limits{widest_core_, lr.height, workers};
+    if (tile_size > 0) {
+      const std::int32_t core = std::max(1, tile_size - 2 * chain.radius);
+      limits = {core, core, 1};
+    }
+    plan_tiles(lr.width, lr.height, limits, &tiles_);
+    std::int32_t widest = 0;
+    for (const Tile &tile : tiles_) widest = std::max(widest, tile.x1 - tile.x0);
+    const std::int32_t window = std::min(lr.width, widest + 2 * chain.radius);
+    if (scratch_.size() < static_cast<std::size_t>(workers)) {
+      scratch_.resize(static_cast<std::size_t>(workers));
+    }
+    for (Scratch &scratch : scratch_) {
+      if (scratch.width < window) scratch = Scratch(chain, window);
+    }
+  }
+
+  int widest_core_ = 0;
+  std::vector<Tile> tiles_;
+  std::vector<Scratch> scratch_;
+};
+
+Engine::Engine(const Network &network, Precision precision)
+    : impl_(std::make_unique<Impl>(network, precision)) {}
+
+Engine::~Engine() = default;
+
+void Engine::run(const ConstPlane &lr, const Plane &sr, ThreadPool &pool, std::int32_t tile_size) {
+  impl_->run(lr, sr, pool, tile_size);
+}
+
+Precision Engine::precision() const noexcept { return impl_->precision; }
+const char *Engine::isa() const noexcept { return impl_->kernels->isa; }
+int Engine::scale() const noexcept { return impl_->chain.scale; }
+int Engine::radius() const noexcept { return impl_->chain.radius; }
+
+}  // namespace esr::native

@@ -1,0 +1,359 @@
+#include "backends/native/tile_runner.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace esr::native {
+namespace {
+
+using namespace kernels;
+
+struct Span {
+  std::int32_t begin = 0;
+  std::int32_t end = 0;
+  std::int32_t size() const { return end - begin; }
+  bool contains(std::int32_t y) const { return y >= begin && y < end; }
+};
+
+float to_grey(int bit_depth) { return 1.0F / static_cast<float>(1 << (bit_depth - 8)); }
+
+class TileRunner {
+ public:
+  TileRunner(const Chain &chain, const ConstPlane &lr, const Plane &sr, const Tile &core,
+             Scratch *scratch)
+      : chain_(chain), lr_(lr), sr_(sr), core_(core), scratch_(*scratch) {
+    origin_ = std::max(0, core.x0 - chain.radius);
+    next_sample_row_ = std::max(0, rows_of(chain.stages.front()).begin - first_radius());
+    next_base_row_ = std::max(0, core.y0 - 2);
+    point_tail_taps();
+  }
+
+  // Stage i works `lag` rows behind the first: it waits for the rows below that it reads.
+  void run() {
+    const std::int32_t first = core_.y0 - chain_.stages.front().need;
+    const std::int32_t last = core_.y1 - 1 + chain_.stages.front().need;
+    for (std::int32_t y = first; y <= last; ++y) {
+      std::int32_t lag = 0;
+      for (std::size_t i = 0; i < chain_.stages.size(); ++i) {
+        if (i > 0) lag += chain_.stages[i].radius;
+        if (rows_of(chain_.stages[i]).contains(y - lag)) compute_row(i, y - lag);
+      }
+      scatter_row(y - lag);
+    }
+  }
+
+ private:
+  int first_radius() const { return chain_.stages.front().radius; }
+
+  Span rows_of(const Stage &stage) const {
+    return {std::max(0, core_.y0 - stage.need), std::min(lr_.height, core_.y1 + stage.need)};
+  }
+
+  // Columns relative to the window's first.
+  Span columns(int need) const {
+    return {std::max(0, core_.x0 - need) - origin_, std::min(lr_.width, core_.x1 + need) - origin_};
+  }
+
+  // ---- source samples to lanes of the first layer ----
+
+  std::uint8_t *sample_row(std::int32_t y) {
+    const int kernel = 2 * first_radius() + 1;
+    const std::int32_t slot = y < 0 || y >= lr_.height ? kernel : y % kernel;
+    return scratch_.samples.data() + slot * scratch_.sample_pitch +
+           kMargin * chain_.picture->sample_bytes;
+  }
+
+  const std::uint8_t *source(std::int32_t x, std::int32_t y) const {
+    return lr_.row(y) + static_cast<std::ptrdiff_t>(x) *
+                            static_cast<std::ptrdiff_t>(bytes_of(lr_.type));
+  }
+
+  void load_samples_until(std::int32_t y) {
+    const Span window = columns(chain_.radius);
+    const auto bytes = static_cast<std::size_t>(chain_.picture->sample_bytes);
+    for (; next_sample_row_ <= std::min(y, lr_.height - 1); ++next_sample_row_) {
+      std::uint8_t *row = sample_row(next_sample_row_);
+      chain_.picture->load({source(origin_, next_sample_row_),
+                            static_cast<std::int32_t>(bytes_of(lr_.type)), to_grey(lr_.bit_depth),
+                            row, window.size()});
+      // Black right of the frame; right of a window inside the frame it is not read.
+      std::memset(row + static_cast<std::size_t>(window.size()) * bytes, 0,
+                  static_cast<std::size_t>(kMargin) * bytes);
+    }
+  }
+
+  void interleave_picture(std::int32_t y) {
+    load_samples_until(y + first_radius());
+    const Span window = columns(chain_.stages.front().need);
+    constexpr std::int32_t kReach = 16;  // at least the largest shift of a tap
+    const std::ptrdiff_t start = window.begin - kReach;
+    for (std::size_t r = 0; r < chain_.picture_taps.rows.size(); ++r) {
+      const void *sources[kMaxChannelsPerLane];
+      for (std::size_t c = 0; c < kMaxChannelsPerLane; ++c) {
+        const PictureLanes::Source &from = chain_.picture_taps.rows[r].sources[c];
+        const std::uint8_t *row = sample_row(from.is_used ? y + from.dy : -1);
+        sources[c] = row + (start + from.dx) * chain_.picture->sample_bytes;
+      }
+      Lane *out = scratch_.picture.row(0) + static_cast<std::ptrdiff_t>(r) * scratch_.picture.pitch();
+      chain_.picture->interleave({sources, out + start, window.size() + 2 * kReach});
+    }
+  }
+
+  // ---- stages ----
+
+  void point_picture_taps() {
+    for (std::size_t t = 0; t < chain_.picture_taps.taps.size(); ++t) {
+      const PictureTap &tap = chain_.picture_taps.taps[t];
+      scratch_.taps[t] = scratch_.picture.row(0) + tap.row * scratch_.picture.pitch() + tap.shift;
+    }
+  }
+
+  void point_feature_taps(std::size_t stage, std::int32_t y) {
+    RowRing &input = scratch_.stages[stage - 1];
+    const int radius = chain_.stages[stage].radius;
+    const int kernel = 2 * radius + 1;
+    for (int ky = 0; ky < kernel; ++ky) {
+      const std::int32_t row_y = y + ky - radius;
+      const bool is_inside = row_y >= 0 && row_y < lr_.height;
+      const Lane *row = is_inside ? input.row(row_y) : scratch_.outside[stage - 1].row(0);
+      const int groups = chain_.stages[stage].layers.front().num_taps / (kernel * kernel);
+      for (int g = 0; g < groups; ++g) {
+        for (int kx = 0; kx < kernel; ++kx) {
+          const auto tap = static_cast<std::size_t>((g * kernel + ky) * kernel + kx);
+          scratch_.taps[tap] = row + g * input.pitch() + kx - radius;
+        }
+      }
+    }
+  }
+
+  void compute_row(std::size_t index, std::int32_t y) {
+    const Stage &stage = chain_.stages[index];
+    if (index == 0) {
+      interleave_picture(y);
+      point_picture_taps();
+    } else {
+      point_feature_taps(index, y);
+    }
+    const Span span = columns(stage.need);
+    RowRing &output = scratch_.stages[index];
+    Lane *out = output.row(y);
+    const bool is_single = stage.layers.size() == 1 && !stage.layers.front().quantizes_after;
+    const std::int32_t step = is_single ? span.size() : kStrip;
+    for (std::int32_t x = span.begin; x < span.end; x += step) {
+      compute_strip(stage, x, std::min(step, span.end - x), out + x, output.pitch());
+    }
+    if (span.end + origin_ == lr_.width) clear_right(stage, out + span.end, output.pitch());
+  }
+
+  // What lies right of the frame reads as zero.
+  static void clear_right(const Stage &stage, Lane *out, std::ptrdiff_t pitch) {
+    for (int g = 0; g < stage.out_groups; ++g) {
+      std::fill_n(out + g * pitch, stage.next_radius, stage.border);
+    }
+  }
+
+  void compute_strip(const Stage &stage, std::int32_t x, std::int32_t count, Lane *out,
+                     std::ptrdiff_t out_pitch) {
+    const Lane *const *taps = scratch_.taps.data();
+    std::ptrdiff_t offset = x;
+    int strip = 0;
+    for (std::size_t i = 0; i < stage.layers.size(); ++i) {
+      const PackedConv &layer = stage.layers[i];
+      const bool is_last = i + 1 == stage.layers.size();
+      Target target = is_last ? Target{out, out_pitch} : strip_target(strip);
+      if (layer.quantizes_after) {
+        const Target floats = strip_target(strip);
+        convolve(layer, taps, offset, floats, count);
+        if (!is_last) target = strip_target(1 - strip);
+        quantize(layer, floats, target, count);
+        if (!is_last) strip = 1 - strip;
+      } else {
+        convolve(layer, taps, offset, target, count);
+      }
+      taps = scratch_.strip_taps[strip].data();
+      strip = 1 - strip;
+      offset = 0;
+    }
+  }
+
+  struct Target {
+    Lane *lanes;
+    std::ptrdiff_t pitch;
+  };
+
+  Target strip_target(int strip) {
+    return {scratch_.strips[strip].data(), kStrip + kMargin};
+  }
+
+  void convolve(const PackedConv &layer, const Lane *const *taps, std::ptrdiff_t offset,
+                const Target &target, std::int32_t count) const {
+    ConvRow row{};
+    row.taps = taps;
+    row.tap_offset = offset;
+    row.num_taps = layer.num_taps;
+    row.weights = layer.weights.data();
+    row.blocks = layer.blocks.data();
+    row.num_blocks = static_cast<std::int32_t>(layer.blocks.size());
+    row.init = layer.init.data();
+    row.scale = layer.scale.data();
+    row.shift = layer.shift.data();
+    row.slope = layer.slope.data();
+    row.is_float_out = layer.is_float_out;
+    row.out = target.lanes;
+    row.out_pitch = target.pitch;
+    row.count = count;
+    layer.kernels->conv(row);
+    if (!layer.has_clip) return;
+    const bool is_float = layer.is_float_out;
+    const RowKernels &form = is_float ? *chain_.floats : *layer.kernels;
+    const int groups = (layer.out_channels - 1) / form.channels_per_lane + 1;
+    form.clip({target.lanes, target.pitch, groups, layer.clip_low, layer.clip_high, count});
+  }
+
+  void quantize(const PackedConv &layer, const Target &from, const Target &to,
+                std::int32_t count) const {
+    chain_.bytes->quantize({from.lanes, from.pitch, layer.out_channels, layer.quantize_scale,
+                            to.lanes, to.pitch, count});
+  }
+
+  // ---- tail ----
+
+  void point_tail_taps() {
+    std::size_t t = 0;
+    RowRing &features = scratch_.stages.back();
+    for (const TailPart &part : chain_.tail.parts) {
+      for (const TailPart::Tap &tap : part.taps) {
+        scratch_.tail_taps[t++] = features.row(0) + tap.group * features.pitch() + tap.dx;
+      }
+    }
+  }
+
+  // Feature row y, which may lie outside the frame, to the sums of the LR rows that see it.
+  void scatter_row(std::int32_t y) {
+    const int radius = chain_.tail_radius();
+    const Span core_rows{core_.y0, core_.y1};
+    if (core_rows.contains(y + radius)) open_sums(y + radius);
+    if (rows_of(chain_.stages.back()).contains(y)) {
+      const Span span = columns(0);
+      for (std::int32_t x = span.begin; x < span.end; x += kStrip) {
+        scatter_strip(y, x, std::min(kStrip, span.end - x));
+      }
+    }
+    if (core_rows.contains(y - radius)) store_row(y - radius);
+  }
+
+  void open_sums(std::int32_t y) {
+    const PackedTail &tail = chain_.tail;
+    const int radius = tail.kernel / 2;
+    const int phases = tail.scale * tail.scale;
+    const Span span = columns(0);
+    for (int phase = 0; phase < phases; ++phase) {
+      Lane init = tail.init[static_cast<std::size_t>(phase)];
+      for (int ky = 0; !tail.correction.empty() && ky < tail.kernel; ++ky) {
+        const std::int32_t row_y = y + ky - radius;
+        if (row_y < 0 || row_y >= lr_.height) continue;
+        init += static_cast<Lane>(tail.correction[static_cast<std::size_t>(ky * phases + phase)]);
+      }
+      Lane *sums = scratch_.sums.row(y) + phase * scratch_.sums.pitch();
+      std::fill(sums + span.begin, sums + span.end, init);
+    }
+  }
+
+  void scatter_strip(std::int32_t y, std::int32_t x, std::int32_t count) {
+    const PackedTail &tail = chain_.tail;
+    const Lane *const *taps = scratch_.tail_taps.data();
+    for (const TailPart &part : tail.parts) {
+      const std::int32_t row_y = y - (part.ky - tail.kernel / 2);
+      if (row_y >= core_.y0 && row_y < core_.y1) {
+        Lane *sums[kMaxScale * kMaxScale];
+        for (int p = 0; p < part.num_ry * tail.scale; ++p) {
+          sums[p] =
+              scratch_.sums.row(row_y) + (part.ry0 * tail.scale + p) * scratch_.sums.pitch();
+        }
+        tail.kernels->tail({taps, part.segments.data(),
+                            static_cast<std::int32_t>(part.segments.size()), part.weights.data(),
+                            sums, x, part.num_ry, tail.scale, count});
+      }
+      taps += part.taps.size();
+    }
+  }
+
+  // ---- bicubic base, and pixels ----
+
+  float *base_row(std::int32_t y) {
+    return reinterpret_cast<float *>(scratch_.base_rows.row(std::clamp(y, 0, lr_.height - 1)));
+  }
+
+  // Grey levels of the core's columns and two more on each side, the frame's edges repeated.
+  void load_base_rows_until(std::int32_t y) {
+    const Span span = columns(2);
+    for (; next_base_row_ <= std::min(y, lr_.height - 1); ++next_base_row_) {
+      float *row = base_row(next_base_row_);
+      chain_.floats->load({source(span.begin + origin_, next_base_row_),
+                   static_cast<std::int32_t>(bytes_of(lr_.type)), to_grey(lr_.bit_depth),
+                   row + span.begin, span.size()});
+      if (span.begin + origin_ == 0) row[-1] = row[-2] = row[0];
+      if (span.end + origin_ == lr_.width) row[span.end] = row[span.end + 1] = row[span.end - 1];
+    }
+  }
+
+  void compute_base(std::int32_t y, float **base) {
+    load_base_rows_until(y + 2);
+    const Span span = columns(0);
+    const float *rows[5];
+    for (int k = 0; k < 5; ++k) rows[k] = base_row(y + k - 2) + span.begin;
+    for (int p = 0; p < chain_.scale * chain_.scale; ++p) {
+      base[p] = reinterpret_cast<float *>(scratch_.base.row(0) + p * scratch_.base.pitch());
+    }
+    chain_.tail.kernels->base({rows, chain_.scale, chain_.base_weights.data(),
+                               scratch_.vertical.data(), base, span.size()});
+  }
+
+  void store_row(std::int32_t y) {
+    const PackedTail &tail = chain_.tail;
+    const Span span = columns(0);
+    float *base[kMaxScale * kMaxScale];
+    if (chain_.has_base) compute_base(y, base);
+    const Lane *sums[kMaxScale * kMaxScale];
+    for (int p = 0; p < tail.scale * tail.scale; ++p) {
+      sums[p] = scratch_.sums.row(y) + p * scratch_.sums.pitch() + span.begin;
+    }
+    std::uint8_t *pixels[kMaxScale];
+    const auto bytes = static_cast<std::ptrdiff_t>(bytes_of(sr_.type));
+    for (int ry = 0; ry < tail.scale; ++ry) {
+      pixels[ry] = sr_.row(y * tail.scale + ry) +
+                   static_cast<std::ptrdiff_t>(core_.x0) * tail.scale * bytes;
+    }
+    StoreRow row{};
+    row.sums = sums;
+    row.factors = tail.factors.data();
+    row.biases = tail.biases.data();
+    row.base = chain_.has_base ? base : nullptr;
+    row.scale = tail.scale;
+    row.pixels = pixels;
+    row.bytes_per_sample = static_cast<std::int32_t>(bytes);
+    row.from_grey = static_cast<float>(1 << (sr_.bit_depth - 8));
+    row.peak = static_cast<float>((1 << sr_.bit_depth) - 1);
+    row.scratch = scratch_.pixels.data();
+    row.count = span.size();
+    tail.kernels->store(row);
+  }
+
+  const Chain &chain_;
+  const ConstPlane &lr_;
+  const Plane &sr_;
+  const Tile &core_;
+  Scratch &scratch_;
+  std::int32_t origin_ = 0;
+  std::int32_t next_sample_row_ = 0;
+  std::int32_t next_base_row_ = 0;
+};
+
+}  // namespace
+
+void run_tile(const Chain &chain, const ConstPlane &lr, const Plane &sr, const Tile &core,
+              Scratch *scratch) {
+  TileRunner(chain, lr, sr, core, scratch).run();
+}
+
+}  // namespace esr::native
