@@ -17,16 +17,21 @@ from export.graph import residual_convolutions
 from export.half import to_half
 from export.int8 import Int8Build, Measure, build_int8
 from export.latency import measure_latency
+from export.native_pack import NativeModel, Unpacked, pack_or_reason
+from export.native_pack import NativeModel, pack_native
+from export.plain_chain import NotAPlainChainError
 from export.plan import BuildPlan
 from export.report import BuildFacts, report_html, report_json, report_of
 from export.source import Source
 from export.verify import (
+    NATIVE_SHARE,
     TILED_LEVELS,
     HeldOut,
     Quality,
     bicubic_scores,
     check_bytes,
     check_drop,
+    check_native,
     check_tiled,
     graph_scores,
     held_out_pairs,
@@ -35,10 +40,12 @@ from export.verify import (
     quality_of,
     signless,
 )
-from runtime.manifest import FileEntry, write_manifest
+from runtime.errors import UnsupportedError
+from runtime.manifest import NATIVE_MODEL, FileEntry, write_manifest
 
 Say = Callable[[str], None]
-CALIBRATION, REPORT_JSON, REPORT_HTML = "calibration.json", "report.json", "report.html"
+CALIBRATION, NATIVE = "calibration.json", "model.native"
+REPORT_JSON, REPORT_HTML = "report.json", "report.html"
 
 
 @dataclass(frozen=True)
@@ -64,8 +71,12 @@ def build_bundle(source: Source, plan: BuildPlan, say: Say) -> dict[str, Any]:
         for step in base.steps:
             say(f"graph        {step}")
         built = build_precisions(base.twin, plan, frames, pairs, say)
-        files = _write_models(folder, plan, built, source)
+        native, step = _pack(built, plan)
+        say(f"native       {step}")
+        files = _write_models(folder, plan, built, source, native)
         checks = [*base.checks, *built.checks, *_check_tiles(folder, plan, pairs)]
+        if native is not None:
+            checks += _check_native(folder, plan, pairs, say)
         say(f"verified     {len(checks)} checks passed")
         largest = max((pair.lr for pair in pairs), key=lambda plane: plane.size)
         latency = measure_latency(
@@ -74,12 +85,13 @@ def build_bundle(source: Source, plan: BuildPlan, say: Say) -> dict[str, Any]:
         facts = BuildFacts(
             source=source,
             plan=plan,
-            steps=base.steps,
+            steps=(*base.steps, f"native engine: {step}"),
             checks=tuple(checks),
             quality=built.quality,
             bicubic=bicubic_scores(pairs, plan.scale),
             layers={name: layer_precisions(twin) for name, twin in built.twins.items()},
             int8=built.int8,
+            native=native,
             inputs=tuple(node.input[0] for node in residual_convolutions(base.twin.graph)),
             latency=latency,
             frames=frames,
@@ -122,16 +134,29 @@ def build_precisions(
     return Precisions(twins, quality, int8, tuple(checks))
 
 
+def _pack(built: Precisions, plan: BuildPlan) -> tuple[NativeModel | None, str]:
+    """The native model, or None if the network is none that the native engine runs; and a line."""
+    try:
+        model = pack_native(built.twins["fp32"], plan.scale, int8_twin=built.twins.get("int8"))
+    except NotAPlainChainError as error:
+        return None, f"not packed: {error}"
+    return model, f"packed {model.layers} layers, {model.int8_layers} of them also in int8"
+
+
 def _write_models(
-    folder: Path, plan: BuildPlan, built: Precisions, source: Source
+    folder: Path, plan: BuildPlan, built: Precisions, source: Source, native: NativeModel | None
 ) -> dict[str, FileEntry]:
-    """Graphs, calibration table and a first manifest, so that the runtime can open the folder."""
+    """Models, calibration table and a first manifest, so that the runtime can open the folder."""
     files: dict[str, FileEntry] = {}
     for name, twin in built.twins.items():
         files |= write_graphs(folder, name, twin)
+    if native is not None:
+        files[NATIVE_MODEL] = write_file(folder, NATIVE_MODEL, native.data)
     if built.int8 is not None:
         table = built.int8.table.to_json().encode()
         files[CALIBRATION] = write_file(folder, CALIBRATION, table)
+    if isinstance(native, NativeModel):
+        files[NATIVE] = write_file(folder, NATIVE, native.data)
     write_manifest(folder, manifest_of(source.spec, plan.precisions, plan.default_precision, files))
     return files
 
@@ -142,6 +167,22 @@ def _check_tiles(folder: Path, plan: BuildPlan, pairs: Sequence[HeldOut]) -> lis
         tiled = check_tiled(folder, name, pairs, threads=plan.threads)
         title = f"{name}: tiles of {tiled.tile_size} against whole frame"
         checks.append(Check(title, tiled.levels, TILED_LEVELS, "levels"))
+    return checks
+
+
+def _check_native(folder: Path, plan: BuildPlan, pairs: Sequence[HeldOut], say: Say) -> list[Check]:
+    """The native engine against ONNX Runtime, if this installation has the engine."""
+    checks: list[Check] = []
+    for name in plan.precisions:
+        if name == "fp16":
+            continue
+        try:
+            share = check_native(folder, name, pairs, threads=plan.threads)
+        except UnsupportedError as error:
+            say(f"native       not compared: {error}")
+            return checks
+        title = f"{name}: native engine beyond a level of ONNX Runtime"
+        checks.append(Check(title, share, NATIVE_SHARE, "of samples"))
     return checks
 
 

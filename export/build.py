@@ -133,6 +133,7 @@ def shown_numbers(report: dict[str, Any]) -> dict[str, Any]:
         "latency_ms": {row["precision"]: row["median_ms"] for row in report["latency"]["results"]},
         "observer": report["observer"],
         "kept_float": [kept["layer"] for kept in report["kept_float"]],
+        "native": report["native"],
         "bytes": report["bytes"],
     }
 

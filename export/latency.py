@@ -37,6 +37,7 @@ def measure_latency(
         results.append(
             {
                 "precision": precision,
+                "backend": f"{info.name} {info.version}, {info.provider}",
                 "median_ms": round(summary.median_ms, 3),
                 "p90_ms": round(summary.p90_ms, 3),
                 "samples": summary.samples,
@@ -47,7 +48,6 @@ def measure_latency(
     return {
         "width": width,
         "height": height,
-        "backend": f"{info.name} {info.version}, {info.provider}",
         "threads": info.threads,
         "warm_up": WARM_UP,
         "results": results,

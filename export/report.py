@@ -14,6 +14,7 @@ from export.charts import gain_chart, latency_chart, observer_chart
 from export.crops import Crop
 from export.float_graph import Check
 from export.int8 import Int8Build
+from export.native_pack import NativeModel, Unpacked
 from export.plan import BuildPlan
 from export.provenance import git_commit, library_versions
 from export.source import Source
@@ -42,6 +43,7 @@ class BuildFacts:
     bicubic: Mapping[str, float]
     layers: Mapping[str, list[Layer]]
     int8: Int8Build | None
+    native: NativeModel | Unpacked
     inputs: tuple[str, ...]
     latency: dict[str, Any]
     frames: CalibrationFrames
@@ -68,6 +70,7 @@ def report_of(facts: BuildFacts, files: Mapping[str, FileEntry], size: int) -> d
         "kept_float": [asdict(kept) for kept in int8.kept_float] if int8 else [],
         "layers": _layer_rows(facts),
         "int8_layers": _int8_count(facts),
+        "native": _native_values(facts.native),
         "steps": list(facts.steps),
         "checks": [asdict(check) for check in facts.checks],
         "latency": facts.latency,
@@ -158,6 +161,12 @@ def _int8_count(facts: BuildFacts) -> dict[str, int] | None:
         "quantized": sum(layer.precision == "int8" for layer in layers),
         "convolutions": len(layers),
     }
+
+
+def _native_values(native: NativeModel | Unpacked) -> dict[str, Any]:
+    if isinstance(native, Unpacked):
+        return {"packed": False, "reason": native.reason}
+    return {"packed": True, "layers": native.layers, "int8_layers": native.int8_layers}
 
 
 def _provenance(facts: BuildFacts) -> dict[str, Any]:

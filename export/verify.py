@@ -30,6 +30,8 @@ LumaUpscaler = Callable[[Plane], Plane]
 PARITY_TOLERANCE = 1e-4
 # The law of tiling on vendor float engines.
 TILED_LEVELS, TILED_SHARE = 1, 1e-4
+# INT8 rounds again and again: a sum that lies on the border of two levels may fall to either side.
+NATIVE_SHARE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,36 @@ def check_tiled(
             f"on {share:.2%} of samples; at most {TILED_LEVELS} on {TILED_SHARE:.2%} is allowed"
         )
     return TiledCheck(tile_size, levels, share)
+
+
+def check_native(
+    bundle: Path, precision: str, pairs: Sequence[HeldOut], *, threads: int = 0
+) -> float:
+    """Share of samples in which the native engine is more than a level from ONNX Runtime.
+
+    Raises ParityError above one in a thousand, UnsupportedError if this installation cannot run the
+    native engine.
+    """
+    from runtime.upscaler import Upscaler
+
+    beyond = total = 0
+    with (
+        Upscaler.open(bundle, backend="native", precision=precision, threads=threads) as native,
+        Upscaler.open(
+            bundle, backend="onnxruntime", precision=precision, threads=threads, device="cpu"
+        ) as reference,
+    ):
+        for pair in pairs:
+            expected = reference.upscale_luma(pair.lr).astype(np.int16)
+            levels = np.abs(native.upscale_luma(pair.lr) - expected)
+            beyond += int((levels > 1).sum())
+            total += levels.size
+    if beyond > NATIVE_SHARE * total:
+        raise ParityError(
+            f"{precision} of the native engine differs from ONNX Runtime by more than a level on "
+            f"{beyond / total:.2%} of samples; at most {NATIVE_SHARE:.2%} is allowed"
+        )
+    return beyond / total
 
 
 def check_bytes(twin: onnx.ModelProto, pairs: Sequence[HeldOut], *, threads: int = 0) -> int:

@@ -14,6 +14,7 @@ from runtime.atomic import written_beside
 from runtime.errors import ModelFormatError
 
 SCHEMA_VERSION = 1
+NATIVE_MODEL = "model.native"
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 LARGEST_MANIFEST = 1 << 20
 LARGEST_FILE = 256 << 20

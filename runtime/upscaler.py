@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -113,19 +114,12 @@ class Upscaler:
     def upscale_luma(
         self, plane: Picture, *, bit_depth: int = 8, out: Picture | None = None
     ) -> Picture:
-        """Upscale an HxW luminance plane of a video frame, uint8 or uint16, to the same type.
-
-        Samples of more than 8 bits run through the float twin, divided by 2^(bit_depth - 8).
-        """
+        """Upscale an HxW luminance plane of a video frame, uint8 or uint16, to the same type."""
         if plane.ndim != 2 or 0 in plane.shape:
             raise ValueError(f"a plane of shape {plane.shape} cannot be upscaled")
         if not 8 <= bit_depth <= 16 or plane.dtype != (np.uint8 if bit_depth == 8 else np.uint16):
             raise ValueError(f"samples of type {plane.dtype} do not hold {bit_depth}-bit luminance")
-        if bit_depth == 8:
-            return self._run(plane, out)
-        unit = np.float32(2 ** (bit_depth - 8))
-        sr = self._run(plane.astype(np.float32) / unit) * unit
-        return _deliver(_rounded(sr, 2**bit_depth - 1, np.dtype(np.uint16)), out)
+        return self._run(plane, out, engine=partial(self._backend.run, bit_depth=bit_depth))
 
     def upscale_luma_timed(self, plane: Picture) -> float:
         """Upscale an 8-bit plane, drop the result; returns the seconds spent inside the engine."""
@@ -167,10 +161,10 @@ class Upscaler:
         *,
         engine: Callable[[Picture], Picture] | None = None,
     ) -> Picture:
-        """uint8 or float32 plane through the engine, tiled if asked."""
+        """A plane through the engine, tiled if asked."""
         engine = engine or self._backend.run
         if self.tile_size == 0:
-            return _deliver(engine(np.ascontiguousarray(plane)), out)
+            return _deliver(engine(plane), out)
         return upscale_tiled(
             plane,
             engine,

@@ -31,8 +31,12 @@ class Backend(Protocol):
         """Facts about this engine."""
         ...
 
-    def run(self, window: NDArray[Any]) -> NDArray[Any]:
-        """Upscale an HxW plane: uint8 to uint8, or float32 grey levels to float32 unclamped."""
+    def run(self, window: NDArray[Any], *, bit_depth: int = 8) -> NDArray[Any]:
+        """Upscale an HxW plane to the same type.
+
+        uint8; uint16 of ``bit_depth`` bits, which are divided by 2^(bit_depth - 8) for the network,
+        multiplied back, rounded half to even and clamped; or float32 grey levels, which are not.
+        """
         ...
 
     def close(self) -> None:

@@ -43,11 +43,19 @@ class OnnxRuntimeBackend:
             threads=self._threads,
         )
 
-    def run(self, window: NDArray[Any]) -> NDArray[Any]:
-        """Upscale an HxW plane: uint8 to uint8, or float32 grey levels to float32 unclamped."""
+    def run(self, window: NDArray[Any], *, bit_depth: int = 8) -> NDArray[Any]:
+        """Upscale an HxW plane: uint8, uint16 of ``bit_depth`` bits, or float32 grey levels."""
+        if window.dtype == np.uint16:
+            unit = np.float32(2 ** (bit_depth - 8))
+            sr = self._run_graph(window.astype(np.float32) / unit) * unit
+            return np.clip(np.rint(sr), 0, 2**bit_depth - 1).astype(np.uint16)
         if window.dtype not in (np.uint8, np.float32):
-            raise ValueError(f"samples of type {window.dtype} are not uint8 or float32")
+            raise ValueError(f"samples of type {window.dtype} are not uint8, uint16 or float32")
+        return self._run_graph(window)
+
+    def _run_graph(self, window: NDArray[Any]) -> NDArray[Any]:
         session = self._load(twin=window.dtype == np.float32)
+        window = np.ascontiguousarray(window)
         try:
             (sr,) = session.run(None, {"lr": window[None, None]})
         except Exception as error:  # onnxruntime's own classes derive from Exception alone

@@ -65,7 +65,8 @@ def last_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 def test_bundle_holds_both_forms_of_every_precision(bundle: Path) -> None:
     manifest = read_manifest(bundle)
     graphs = {f"model.{p}{f}.onnx" for p in ("fp32", "fp16", "int8") for f in ("", ".f32")}
-    assert set(manifest.files) == graphs | {"calibration.json", "report.json", "report.html"}
+    others = {"model.native", "calibration.json", "report.json", "report.html"}
+    assert set(manifest.files) == graphs | others
     assert manifest.precisions == ("fp32", "fp16", "int8")
     assert manifest.default_precision == "int8"
     assert manifest.model == "fsrcnn_residual"

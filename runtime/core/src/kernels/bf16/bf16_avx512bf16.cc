@@ -41,8 +41,8 @@ struct Bf16Avx512 {
     return _mm512_set1_ps(row.slope[channel]);
   }
   static ESR_INLINE __m512 activate(Acc sum, Factor slope) {
-    const __mmask16 is_negative = _mm512_movepi32_mask(_mm512_castps_si512(sum));
-    return _mm512_mask_mul_ps(sum, is_negative, sum, slope);
+    const __m512 zero = _mm512_setzero_ps();
+    return _mm512_fmadd_ps(_mm512_min_ps(sum, zero), slope, _mm512_max_ps(sum, zero));
   }
   // VCVTNE2PS2BF16 puts one channel in each half; the permutation makes pairs of them.
   static ESR_INLINE Data pack(const Acc (&sums)[2], const Factor (&slopes)[2]) {

@@ -19,9 +19,9 @@ struct Int8Avx512Vnni {
   static constexpr int kLanes = 16;
   static constexpr int kChannels = 4;
   static constexpr bool kIsQuantized = true;
-  static constexpr std::uint8_t kBlockSizes[] = {12, 8, 4, 0};
+  static constexpr std::uint8_t kBlockSizes[] = {8, 4, 0};
   static constexpr int kMaxTailPhases = 9;
-  static constexpr int vectors(int size) { return size == 12 ? 2 : size == 8 ? 3 : 6; }
+  static constexpr int vectors(int size) { return size == 12 ? 1 : 2; }
   static constexpr int tail_vectors(int phases) { return phases <= 4 ? 6 : phases <= 8 ? 3 : 2; }
 
   // Kept in a register: see fp32_avx512.cc.

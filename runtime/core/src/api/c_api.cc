@@ -1,0 +1,311 @@
+// The C functions over the engine. guard() is the only place that catches.
+#include <edge_sr/edge_sr.h>
+
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "backends/native/engine.h"
+#include "backends/native/network_file.h"
+#include "base/error.h"
+#include "bundle/bundle.h"
+#include "image/chroma.h"
+#include "image/geometry.h"
+#include "threading/physical_cores.h"
+#include "threading/thread_pool.h"
+
+#ifndef ESR_VERSION
+#error "ESR_VERSION is the release, such as \"0.1.0\""
+#endif
+
+using esr::Error;
+using esr::Status;
+using esr::native::Engine;
+using esr::native::Network;
+using esr::native::Precision;
+
+struct esr_upscaler {
+  std::string model;
+  Engine engine;
+  esr::ThreadPool pool;
+  esr::ChromaUpscaler chroma;
+  std::int32_t tile_size;
+};
+
+namespace {
+
+static_assert(static_cast<int>(Status::kInvalidArgument) == ESR_ERR_INVALID_ARGUMENT);
+static_assert(static_cast<int>(Status::kIo) == ESR_ERR_IO);
+static_assert(static_cast<int>(Status::kModelFormat) == ESR_ERR_MODEL_FORMAT);
+static_assert(static_cast<int>(Status::kUnsupported) == ESR_ERR_UNSUPPORTED);
+static_assert(static_cast<int>(Status::kBackend) == ESR_ERR_BACKEND);
+static_assert(static_cast<int>(Status::kOutOfMemory) == ESR_ERR_OUT_OF_MEMORY);
+static_assert(static_cast<int>(Status::kInternal) == ESR_ERR_INTERNAL);
+
+constexpr std::size_t kLongestMessage = 512;
+constexpr std::int32_t kMostThreads = 256;
+
+// A fixed buffer, so that running out of memory can be reported too.
+thread_local char last_error[kLongestMessage] = "";
+
+esr_status remember(Status status, const char *message) noexcept {
+  std::strncpy(last_error, message, kLongestMessage - 1);
+  last_error[kLongestMessage - 1] = '\0';
+  for (char *c = last_error; *c != '\0'; ++c) {
+    if (static_cast<unsigned char>(*c) < 0x20) *c = ' ';
+  }
+  return static_cast<esr_status>(status);
+}
+
+template <class Body>
+esr_status guard(Body &&body) noexcept {
+  try {
+    body();
+    return ESR_OK;
+  } catch (const Error &error) {
+    return remember(error.status(), error.what());
+  } catch (const std::bad_alloc &) {
+    return remember(Status::kOutOfMemory, "out of memory");
+  } catch (const std::exception &error) {
+    return remember(Status::kInternal, error.what());
+  } catch (...) {
+    return remember(Status::kInternal, "unknown failure");
+  }
+}
+
+[[noreturn]] void fail(const std::string &message) {
+  throw Error(Status::kInvalidArgument, message);
+}
+
+void require(const void *pointer, const char *name) {
+  if (pointer == nullptr) fail(std::string(name) + " is NULL");
+}
+
+// A struct of an older caller is shorter; the first release has no shorter ones.
+template <class Struct>
+const Struct &checked(const Struct *value, const char *name) {
+  require(value, name);
+  if (value->struct_size < sizeof(Struct)) {
+    fail(std::string(name) + " was not filled by its init function");
+  }
+  return *value;
+}
+
+esr_options checked_options(const esr_options *options) {
+  esr_options defaults;
+  esr_options_init(&defaults);
+  if (options == nullptr) return defaults;
+  const esr_options &given = checked(options, "options");
+  if (given.num_threads < 0 || given.num_threads > kMostThreads) {
+    fail("num_threads " + std::to_string(given.num_threads) + " is not 0..256");
+  }
+  if (given.tile_size < 0) fail("tile_size " + std::to_string(given.tile_size) + " is negative");
+  return given;
+}
+
+Precision precision_from(const std::string &name) {
+  if (name == "fp32") return Precision::kFp32;
+  if (name == "bf16") return Precision::kBf16;
+  if (name == "int8") return Precision::kInt8;
+  if (name == "fp16") {
+    throw Error(Status::kUnsupported, "fp16 is for GPU engines; choose fp32, bf16 or int8");
+  }
+  fail("precision " + name.substr(0, 20) + " is not fp32, bf16 or int8");
+}
+
+const char *name_of(Precision precision) {
+  if (precision == Precision::kInt8) return "int8";
+  return precision == Precision::kBf16 ? "bf16" : "fp32";
+}
+
+void log(const esr_options &options, esr_log_level level, const std::string &message) {
+  if (options.log != nullptr) options.log(options.log_user, level, message.c_str());
+}
+
+void check_tile_size(const esr_options &options, const Network &network) {
+  const int least = 2 * network.radius() + 1;
+  if (options.tile_size > 0 && options.tile_size < least) {
+    fail("tile size " + std::to_string(options.tile_size) + " leaves no core with halo " +
+         std::to_string(network.radius()) + "; use at least " + std::to_string(least) +
+         ", or 0 to let the library choose");
+  }
+}
+
+esr_upscaler *open_network(const Network &network, const std::string &model,
+                           const std::string &wanted, const esr_options &options) {
+  check_tile_size(options, network);
+  const int threads = options.num_threads > 0 ? options.num_threads : esr::physical_cores();
+  auto upscaler = std::unique_ptr<esr_upscaler>(new esr_upscaler{
+      model, Engine(network, precision_from(wanted)), esr::ThreadPool(threads), {},
+      options.tile_size});
+  const char *running = name_of(upscaler->engine.precision());
+  if (wanted != running) {
+    log(options, ESR_LOG_WARNING,
+        wanted + " is not available on this CPU; running " + running + " instead");
+  }
+  log(options, ESR_LOG_INFO, std::string("native engine: ") + running + " on " +
+                                 upscaler->engine.isa() + ", " + std::to_string(threads) +
+                                 " threads");
+  return upscaler.release();
+}
+
+std::string precision_of(const esr::Manifest &manifest, const esr_options &options) {
+  if (options.precision == nullptr) {
+    // fp16 exists for GPUs; the same weights run here in fp32.
+    return manifest.default_precision == "fp16" ? "fp32" : manifest.default_precision;
+  }
+  const std::string wanted = options.precision;
+  precision_from(wanted);
+  for (const std::string &present : manifest.precisions) {
+    if (present == wanted) return wanted;
+  }
+  if (wanted != "int8") return wanted;  // fp32 weights serve fp32 and bf16
+  fail("the bundle holds no int8; build it with --precision int8");
+}
+
+std::string scale_mismatch(const Network &network, const esr::Manifest &manifest) {
+  return "model.native upscales by " + std::to_string(network.scale) + ", the manifest says " +
+         std::to_string(manifest.scale);
+}
+
+}  // namespace
+
+extern "C" {
+
+int32_t esr_api_version(void) { return ESR_API_VERSION; }
+
+const char *esr_version(void) { return ESR_VERSION; }
+
+const char *esr_last_error(void) { return last_error; }
+
+const char *esr_status_name(esr_status status) {
+  switch (status) {
+    case ESR_OK:
+      return "ok";
+    case ESR_ERR_INVALID_ARGUMENT:
+      return "invalid argument";
+    case ESR_ERR_IO:
+      return "input or output failed";
+    case ESR_ERR_MODEL_FORMAT:
+      return "malformed model";
+    case ESR_ERR_UNSUPPORTED:
+      return "unsupported";
+    case ESR_ERR_BACKEND:
+      return "the system refused";
+    case ESR_ERR_OUT_OF_MEMORY:
+      return "out of memory";
+    case ESR_ERR_INTERNAL:
+      return "internal error";
+  }
+  return "unknown status";
+}
+
+void esr_options_init(esr_options *options) {
+  if (options == nullptr) return;
+  *options = esr_options{};
+  options->struct_size = sizeof(esr_options);
+}
+
+void esr_info_init(esr_info *info) {
+  if (info == nullptr) return;
+  *info = esr_info{};
+  info->struct_size = sizeof(esr_info);
+}
+
+void esr_plane_init(esr_plane *plane) {
+  if (plane == nullptr) return;
+  *plane = esr_plane{};
+  plane->struct_size = sizeof(esr_plane);
+  plane->bit_depth = 8;
+}
+
+void esr_frame_init(esr_frame *frame) {
+  if (frame == nullptr) return;
+  *frame = esr_frame{};
+  frame->struct_size = sizeof(esr_frame);
+  frame->format = ESR_FORMAT_YUV420P;
+  frame->bit_depth = 8;
+}
+
+esr_status esr_upscaler_open(const char *bundle_path, const esr_options *options,
+                             esr_upscaler **out) {
+  return guard([&] {
+    require(out, "out");
+    *out = nullptr;
+    require(bundle_path, "bundle_path");
+    const esr_options given = checked_options(options);
+    const esr::Bundle bundle = esr::read_bundle(bundle_path);
+    const std::vector<std::uint8_t> &data = bundle.native_model;
+    const Network network = esr::native::parse_network(data.data(), data.size());
+    if (network.scale != bundle.manifest.scale) {
+      throw Error(Status::kModelFormat, scale_mismatch(network, bundle.manifest));
+    }
+    *out = open_network(network, bundle.manifest.model, precision_of(bundle.manifest, given),
+                        given);
+  });
+}
+
+esr_status esr_upscaler_open_buffer(const void *data, size_t size, const esr_options *options,
+                                    esr_upscaler **out) {
+  return guard([&] {
+    require(out, "out");
+    *out = nullptr;
+    require(data, "data");
+    const esr_options given = checked_options(options);
+    const Network network =
+        esr::native::parse_network(static_cast<const std::uint8_t *>(data), size);
+    const char *fallback = network.has_int8 ? "int8" : "fp32";
+    *out = open_network(network, "", given.precision == nullptr ? fallback : given.precision,
+                        given);
+  });
+}
+
+void esr_upscaler_close(esr_upscaler **upscaler) {
+  if (upscaler == nullptr) return;
+  delete *upscaler;
+  *upscaler = nullptr;
+}
+
+esr_status esr_upscaler_get_info(const esr_upscaler *upscaler, esr_info *info) {
+  return guard([&] {
+    require(upscaler, "upscaler");
+    checked(info, "info");
+    info->scale = upscaler->engine.scale();
+    info->receptive_field_radius = upscaler->engine.radius();
+    info->num_threads = upscaler->pool.num_threads();
+    info->precision = name_of(upscaler->engine.precision());
+    info->isa = upscaler->engine.isa();
+    info->model = upscaler->model.c_str();
+  });
+}
+
+esr_status esr_upscale_plane(esr_upscaler *upscaler, const esr_plane *lr, const esr_plane *sr) {
+  return guard([&] {
+    require(upscaler, "upscaler");
+    const esr::Plane from = esr::checked_plane(checked(lr, "lr"), "lr");
+    const esr::Plane to = esr::checked_plane(checked(sr, "sr"), "sr");
+    esr::check_pair(from, to, upscaler->engine.scale());
+    upscaler->engine.run(esr::as_const(from), to, upscaler->pool, upscaler->tile_size);
+  });
+}
+
+esr_status esr_upscale_frame(esr_upscaler *upscaler, const esr_frame *lr, const esr_frame *sr) {
+  return guard([&] {
+    require(upscaler, "upscaler");
+    const esr_frame &lr_frame = checked(lr, "lr");
+    const esr_frame &sr_frame = checked(sr, "sr");
+    const esr::FramePlanes from = esr::checked_frame(lr_frame, "lr");
+    const esr::FramePlanes to = esr::checked_frame(sr_frame, "sr");
+    const int scale = upscaler->engine.scale();
+    esr::check_frames(lr_frame, from, sr_frame, to, scale);
+    upscaler->engine.run(esr::as_const(from.luma), to.luma, upscaler->pool, upscaler->tile_size);
+    for (int c = 0; c < from.num_chroma; ++c) {
+      upscaler->chroma.run({esr::as_const(from.chroma[c].plane), from.chroma[c].step},
+                           to.chroma[c], scale, from.phase, upscaler->pool);
+    }
+  });
+}
+
+}  // extern "C"

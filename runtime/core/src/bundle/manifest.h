@@ -1,0 +1,30 @@
+// manifest.json of a bundle: the part that the library needs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace esr {
+
+struct FileEntry {
+  std::string sha256;
+  std::size_t bytes = 0;
+};
+
+struct Manifest {
+  std::string model;
+  int scale = 2;
+  std::string channels;
+  std::vector<std::string> precisions;
+  std::string default_precision;
+  std::map<std::string, FileEntry> files;
+};
+
+// Every number and name is bounded before use. Throws Error(kModelFormat).
+Manifest parse_manifest(std::string_view text);
+
+}  // namespace esr

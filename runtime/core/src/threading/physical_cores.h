@@ -1,0 +1,9 @@
+// How many threads do useful arithmetic.
+#pragma once
+
+namespace esr {
+
+// Cores that this process may use, hyper-threads counted once; at least 1.
+int physical_cores();
+
+}  // namespace esr
