@@ -83,7 +83,9 @@ double time_of(Run &&run) {
     const std::chrono::duration<double, std::nano> spent = Clock::now() - before;
     samples.push_back(spent.count() / (8.0 * kPixels));
   }
-  std::nth_element(samples.begin(), samples.begin() + static_cast<std::ptrdiff_t>(samples.size() / 2), samples.end());
+  std::nth_element(samples.begin(),
+                   samples.begin() + static_cast<std::ptrdiff_t>(samples.size() / 2),
+                   samples.end());
   return samples[samples.size() / 2];
 }
 
@@ -125,12 +127,12 @@ double time_conv(const Family &family, const Shape &shape) {
   row.shift = packed.shift.data();
   row.slope = packed.slope.data();
   row.out_pitch = result.pitch();
-  row.count = kStrip;
+  row.count = kStripStep;
   return time_of([&] {
-    for (int x = 0; x < kPixels; x += kStrip) {
+    for (int x = 0; x < kPixels; x += kStripStepStep) {
       row.tap_offset = x;
       row.out = result.row(0) + x;
-      row.count = std::min(kStrip, kPixels - x);
+      row.count = std::min(kStripStep, kPixels - x);
       family.kernels->conv(row);
     }
   });
@@ -163,7 +165,7 @@ double time_tail(const Family &family) {
     }
   }
   return time_of([&] {
-    for (int x = 0; x < kPixels; x += kStrip) {
+    for (int x = 0; x < kPixels; x += kStripStepStep) {
       for (std::size_t p = 0; p < tail.parts.size(); ++p) {
         const TailPart &part = tail.parts[p];
         Lane *rows[4];
@@ -171,9 +173,8 @@ double time_tail(const Family &family) {
           rows[i] = sums.row(part.ky) + (part.ry0 * 2 + i) * sums.pitch();
         }
         family.kernels->tail({taps[p].data(), part.segments.data(),
-                              static_cast<std::int32_t>(part.segments.size()),
-                              part.weights.data(), rows, x, part.num_ry, 2,
-                              std::min(kStrip, kPixels - x)});
+                              static_cast<std::int32_t>(part.segments.size()), part.weights.data(),
+                              rows, x, part.num_ry, 2, std::min(kStripStep, kPixels - x)});
       }
     }
   });
@@ -181,8 +182,8 @@ double time_tail(const Family &family) {
 
 void report(const Family &family, const char *kernel, double macs, double nanoseconds,
             std::string *json) {
-  std::printf("%-5s %-11s %-18s %9.3f ns/px %9.1f GMAC/s\n", family.precision,
-              family.kernels->isa, kernel, nanoseconds, macs / nanoseconds);
+  std::printf("%-5s %-11s %-18s %9.3f ns/px %9.1f GMAC/s\n", family.precision, family.kernels->isa,
+              kernel, nanoseconds, macs / nanoseconds);
   char line[200];
   std::snprintf(line, sizeof(line),
                 "%s{\"precision\":\"%s\",\"isa\":\"%s\",\"kernel\":\"%s\",\"ns_per_pixel\":%.4f,"

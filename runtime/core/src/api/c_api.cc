@@ -137,17 +137,20 @@ esr_upscaler *open_network(const Network &network, const std::string &model,
                            const std::string &wanted, const esr_options &options) {
   check_tile_size(options, network);
   const int threads = options.num_threads > 0 ? options.num_threads : esr::physical_cores();
-  auto upscaler = std::unique_ptr<esr_upscaler>(new esr_upscaler{
-      model, Engine(network, precision_from(wanted)), esr::ThreadPool(threads), {},
-      options.tile_size});
+  auto upscaler =
+      std::unique_ptr<esr_upscaler>(new esr_upscaler{model,
+                                                     Engine(network, precision_from(wanted)),
+                                                     esr::ThreadPool(threads),
+                                                     {},
+                                                     options.tile_size});
   const char *running = name_of(upscaler->engine.precision());
   if (wanted != running) {
     log(options, ESR_LOG_WARNING,
         wanted + " is not available on this CPU; running " + running + " instead");
   }
-  log(options, ESR_LOG_INFO, std::string("native engine: ") + running + " on " +
-                                 upscaler->engine.isa() + ", " + std::to_string(threads) +
-                                 " threads");
+  log(options, ESR_LOG_INFO,
+      std::string("native engine: ") + running + " on " + upscaler->engine.isa() + ", " +
+          std::to_string(threads) + " threads");
   return upscaler.release();
 }
 
@@ -242,8 +245,8 @@ esr_status esr_upscaler_open(const char *bundle_path, const esr_options *options
     if (network.scale != bundle.manifest.scale) {
       throw Error(Status::kModelFormat, scale_mismatch(network, bundle.manifest));
     }
-    *out = open_network(network, bundle.manifest.model, precision_of(bundle.manifest, given),
-                        given);
+    *out =
+        open_network(network, bundle.manifest.model, precision_of(bundle.manifest, given), given);
   });
 }
 
@@ -257,8 +260,8 @@ esr_status esr_upscaler_open_buffer(const void *data, size_t size, const esr_opt
     const Network network =
         esr::native::parse_network(static_cast<const std::uint8_t *>(data), size);
     const char *fallback = network.has_int8 ? "int8" : "fp32";
-    *out = open_network(network, "", given.precision == nullptr ? fallback : given.precision,
-                        given);
+    *out =
+        open_network(network, "", given.precision == nullptr ? fallback : given.precision, given);
   });
 }
 
@@ -302,8 +305,8 @@ esr_status esr_upscale_frame(esr_upscaler *upscaler, const esr_frame *lr, const 
     esr::check_frames(lr_frame, from, sr_frame, to, scale);
     upscaler->engine.run(esr::as_const(from.luma), to.luma, upscaler->pool, upscaler->tile_size);
     for (int c = 0; c < from.num_chroma; ++c) {
-      upscaler->chroma.run({esr::as_const(from.chroma[c].plane), from.chroma[c].step},
-                           to.chroma[c], scale, from.phase, upscaler->pool);
+      upscaler->chroma.run({esr::as_const(from.chroma[c].plane), from.chroma[c].step}, to.chroma[c],
+                           scale, from.phase, upscaler->pool);
     }
   });
 }

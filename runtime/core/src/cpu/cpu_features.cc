@@ -21,10 +21,14 @@ struct NamedIsa {
 };
 
 constexpr NamedIsa kNames[] = {
-    {Isa::kScalar, "scalar"},         {Isa::kAvx2, "avx2"},
-    {Isa::kAvxVnni, "avxvnni"},       {Isa::kAvx512, "avx512"},
-    {Isa::kAvx512Vnni, "avx512vnni"}, {Isa::kAvx512Bf16, "avx512bf16"},
-    {Isa::kNeon, "neon"},             {Isa::kNeonDot, "neondot"},
+    {Isa::kScalar, "scalar"},
+    {Isa::kAvx2, "avx2"},
+    {Isa::kAvxVnni, "avxvnni"},
+    {Isa::kAvx512, "avx512"},
+    {Isa::kAvx512Vnni, "avx512vnni"},
+    {Isa::kAvx512Bf16, "avx512bf16"},
+    {Isa::kNeon, "neon"},
+    {Isa::kNeonDot, "neondot"},
 };
 
 #if defined(__x86_64__)

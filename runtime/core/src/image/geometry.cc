@@ -70,8 +70,8 @@ struct Bytes {
 Bytes extent(const Plane &plane, std::int64_t samples) {
   const std::uint8_t *first = plane.row(0);
   const std::uint8_t *last = plane.row(plane.height - 1);
-  const auto row = static_cast<std::ptrdiff_t>(samples) *
-                   static_cast<std::ptrdiff_t>(bytes_of(plane.type));
+  const auto row =
+      static_cast<std::ptrdiff_t>(samples) * static_cast<std::ptrdiff_t>(bytes_of(plane.type));
   return {std::min(first, last, std::less<>()), std::max(first, last, std::less<>()) + row};
 }
 
@@ -125,8 +125,12 @@ Plane frame_plane(const esr_frame &frame, int index, std::int32_t width, std::in
   const SampleType type = frame.bit_depth == 8 ? SampleType::kUint8 : SampleType::kUint16;
   check_memory(frame.data[index], frame.stride_bytes[index],
                static_cast<std::int64_t>(width) * samples_per_pixel, bytes_of(type), name);
-  return {static_cast<std::uint8_t *>(frame.data[index]), width, height,
-          frame.stride_bytes[index], type, frame.bit_depth};
+  return {static_cast<std::uint8_t *>(frame.data[index]),
+          width,
+          height,
+          frame.stride_bytes[index],
+          type,
+          frame.bit_depth};
 }
 
 }  // namespace
@@ -135,8 +139,12 @@ Plane checked_plane(const esr_plane &plane, const char *name) {
   check_side(plane.width, plane.height, kLargestSide * 4, name);
   const SampleType type = sample_type_of(plane, name);
   check_memory(plane.data, plane.stride_bytes, plane.width, bytes_of(type), name);
-  return {static_cast<std::uint8_t *>(plane.data), plane.width, plane.height,
-          plane.stride_bytes, type, plane.bit_depth};
+  return {static_cast<std::uint8_t *>(plane.data),
+          plane.width,
+          plane.height,
+          plane.stride_bytes,
+          type,
+          plane.bit_depth};
 }
 
 void check_pair(const Plane &lr, const Plane &sr, int scale) {
@@ -178,8 +186,7 @@ FramePlanes checked_frame(const esr_frame &frame, const char *name) {
 
 void check_frames(const esr_frame &lr_frame, const FramePlanes &lr, const esr_frame &sr_frame,
                   const FramePlanes &sr, int scale) {
-  if (lr_frame.format != sr_frame.format ||
-      lr_frame.chroma_location != sr_frame.chroma_location) {
+  if (lr_frame.format != sr_frame.format || lr_frame.chroma_location != sr_frame.chroma_location) {
     fail("lr and sr differ in format or chroma location");
   }
   check_pair(lr.luma, sr.luma, scale);

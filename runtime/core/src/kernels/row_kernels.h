@@ -25,20 +25,20 @@ constexpr int kMaxScale = 4;
 // INT8: value = fma(float(sum), scale[o], shift[o]); otherwise value = sum
 // out[o][x] = value < 0 ? value * slope[o] : value, INT8 rounded half to even and saturated
 struct ConvRow {
-  const Lane *const *taps;      // num_taps pointers
-  std::ptrdiff_t tap_offset;    // in lanes
-  std::int32_t num_taps;        // at least 1
-  const Lane *weights;          // for each block: [tap][channel of the block]
-  const std::uint8_t *blocks;   // sizes of the blocks of output channels, from block_sizes
-  std::int32_t num_blocks;      //
-  const Lane *init;             // per output channel: float32 bias, or int32
-  const float *scale;           // per output channel, INT8
-  const float *shift;           // per output channel, INT8
-  const float *slope;           // per output channel
-  bool is_float_out;            // int8: write float32 lanes instead of quantised ones
-  Lane *out;                    //
-  std::ptrdiff_t out_pitch;     // lanes between groups of `out`
-  std::int32_t count;           // pixels
+  const Lane *const *taps;     // num_taps pointers
+  std::ptrdiff_t tap_offset;   // in lanes
+  std::int32_t num_taps;       // at least 1
+  const Lane *weights;         // for each block: [tap][channel of the block]
+  const std::uint8_t *blocks;  // sizes of the blocks of output channels, from block_sizes
+  std::int32_t num_blocks;     //
+  const Lane *init;            // per output channel: float32 bias, or int32
+  const float *scale;          // per output channel, INT8
+  const float *shift;          // per output channel, INT8
+  const float *slope;          // per output channel
+  bool is_float_out;           // int8: write float32 lanes instead of quantised ones
+  Lane *out;                   //
+  std::ptrdiff_t out_pitch;    // lanes between groups of `out`
+  std::int32_t count;          // pixels
 };
 
 // Taps of a tail that serve the same phases of a row: rx_begin..rx_end-1.
@@ -51,23 +51,23 @@ struct TailSegment {
 // One input row's share of the sub-pixel convolution: adds to raw sums (float32 or int32) of the
 // phases ry in a range and rx in 0..scale-1.
 struct TailRow {
-  const Lane *const *taps;        // the segments' taps, one segment after the other
-  const TailSegment *segments;    //
-  std::int32_t num_segments;      //
-  const Lane *weights;            // for each segment: [tap][ry][rx of the segment]
-  Lane *const *sums;              // num_ry * scale pointers, added to in place
-  std::ptrdiff_t offset;          // in lanes, into taps and sums alike
-  std::int32_t num_ry;            // 1..max_tail_ry(scale)
-  std::int32_t scale;             //
-  std::int32_t count;             // pixels
+  const Lane *const *taps;      // the segments' taps, one segment after the other
+  const TailSegment *segments;  //
+  std::int32_t num_segments;    //
+  const Lane *weights;          // for each segment: [tap][ry][rx of the segment]
+  Lane *const *sums;            // num_ry * scale pointers, added to in place
+  std::ptrdiff_t offset;        // in lanes, into taps and sums alike
+  std::int32_t num_ry;          // 1..max_tail_ry(scale)
+  std::int32_t scale;           //
+  std::int32_t count;           // pixels
 };
 
 // Source samples of one row to what the first layer reads.
 struct LoadRow {
-  const void *source;          // uint8, uint16 or float32 samples
+  const void *source;  // uint8, uint16 or float32 samples
   std::int32_t bytes_per_sample;
-  float to_grey;               // factor to the 8-bit scale
-  void *samples;               // uint8 (int8 kernels), bfloat16 or float32 grey levels
+  float to_grey;  // factor to the 8-bit scale
+  void *samples;  // uint8 (int8 kernels), bfloat16 or float32 grey levels
   std::int32_t count;
 };
 
@@ -82,16 +82,16 @@ struct InterleaveRow {
 // pixel = fma(sum, factor[phase], bias[phase]) + base (0 without one), or sum + base for float32
 // sums; then rounded and clamped for integers.
 struct StoreRow {
-  const Lane *const *sums;       // scale * scale pointers: [ry][rx]
-  const float *factors;          // int8: per phase; else ignored
-  const float *biases;           // int8: per phase; else ignored
-  const float *const *base;      // scale * scale pointers, or null
+  const Lane *const *sums;   // scale * scale pointers: [ry][rx]
+  const float *factors;      // int8: per phase; else ignored
+  const float *biases;       // int8: per phase; else ignored
+  const float *const *base;  // scale * scale pointers, or null
   std::int32_t scale;
-  std::uint8_t *const *pixels;   // `scale` rows
+  std::uint8_t *const *pixels;  // `scale` rows
   std::int32_t bytes_per_sample;
-  float from_grey;               // integers: factor from the 8-bit scale
-  float peak;                    // integers: largest value
-  float *scratch;                // scale * (count + kMaxVectorLanes) floats
+  float from_grey;  // integers: factor from the 8-bit scale
+  float peak;       // integers: largest value
+  float *scratch;   // scale * (count + kMaxVectorLanes) floats
   std::int32_t count;
 };
 
@@ -120,9 +120,9 @@ struct ClipRow {
 struct BaseRow {
   const float *const *rows;  // LR rows y-2 .. y+2, each pointing at x = 0
   std::int32_t scale;
-  const float *weights;      // [phase][5], taps -2..2
-  float *vertical;           // scratch: count + 4 floats
-  float *const *base;        // scale * scale rows: [ry][rx]
+  const float *weights;  // [phase][5], taps -2..2
+  float *vertical;       // scratch: count + 4 floats
+  float *const *base;    // scale * scale rows: [ry][rx]
   std::int32_t count;
 };
 
@@ -130,12 +130,12 @@ struct RowKernels {
   const char *isa;
   std::int32_t vector_lanes;
   std::int32_t channels_per_lane;
-  std::int32_t sample_bytes;       // of LoadRow's output
-  Lane border;                     // a lane of zeros
-  std::int32_t zero_point;         // int8: what is added to q in a lane (128 or 0)
-  bool is_signed16;                // int8 kept as two int16
-  const std::uint8_t *block_sizes; // descending, ends with 0
-  std::int32_t max_tail_phases;    // num_ry * scale of a TailRow is at most this
+  std::int32_t sample_bytes;        // of LoadRow's output
+  Lane border;                      // a lane of zeros
+  std::int32_t zero_point;          // int8: what is added to q in a lane (128 or 0)
+  bool is_signed16;                 // int8 kept as two int16
+  const std::uint8_t *block_sizes;  // descending, ends with 0
+  std::int32_t max_tail_phases;     // num_ry * scale of a TailRow is at most this
   void (*conv)(const ConvRow &);
   void (*tail)(const TailRow &);
   void (*load)(const LoadRow &);

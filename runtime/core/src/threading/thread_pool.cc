@@ -106,9 +106,7 @@ class ThreadPool::Impl {
 
   // False when the pool closes.
   bool wait_for_job(std::uint64_t *seen) {
-    const auto has_news = [&] {
-      return generation_.load(std::memory_order_acquire) != *seen;
-    };
+    const auto has_news = [&] { return generation_.load(std::memory_order_acquire) != *seen; };
     if (!looks_out_ || !look_out(has_news)) {
       std::unique_lock<std::mutex> lock(mutex_);
       wake_.wait(lock, has_news);

@@ -18,10 +18,10 @@ std::int32_t cut(std::int32_t length, std::int32_t part, std::int32_t parts) {
 void plan_tiles(std::int32_t width, std::int32_t height, const TileLimits &limits,
                 std::vector<Tile> *tiles) {
   const std::int32_t columns = parts_of(width, limits.max_width);
-  // A row of tiles that is one short of the wanted count would leave a worker idle.
-  const std::int32_t wanted_rows = (limits.min_count + columns - 1) / columns;
-  const std::int32_t rows =
-      std::min(height, std::max(parts_of(height, limits.max_height), wanted_rows));
+  std::int32_t rows = parts_of(height, limits.max_height);
+  // Tiles cost about the same: a last round that is not full would leave workers idle.
+  while (columns * rows % limits.workers != 0) ++rows;
+  rows = std::min(height, rows);
   tiles->clear();
   for (std::int32_t row = 0; row < rows; ++row) {
     for (std::int32_t column = 0; column < columns; ++column) {

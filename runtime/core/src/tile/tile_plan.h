@@ -17,7 +17,7 @@ struct Tile {
 struct TileLimits {
   std::int32_t max_width = 0;   // of a tile's core, at least 1
   std::int32_t max_height = 0;  // likewise
-  std::int32_t min_count = 1;   // tiles wanted where the frame has that many rows
+  std::int32_t workers = 1;     // the count becomes a multiple of it where the frame has the rows
 };
 
 // Cores that cover the frame exactly once, as equal as they can be, row by row. Reuses `tiles`.

@@ -65,7 +65,8 @@ void check_network(const Network &network, LaneType type) {
     throw Error(Status::kUnsupported, "a chain needs a convolution before its tail");
   }
   if (network.scale < 2 || network.scale > kernels::kMaxScale) {
-    throw Error(Status::kUnsupported, "scale " + std::to_string(network.scale) + " is not 2, 3 or 4");
+    throw Error(Status::kUnsupported,
+                "scale " + std::to_string(network.scale) + " is not 2, 3 or 4");
   }
   if (type != LaneType::kInt8) return;
   if (!network.has_int8) {
@@ -80,16 +81,14 @@ std::vector<TapSlots> slots_of(const PictureTaps &picture) {
   return taps;
 }
 
-int lanes_of(int channels, int channels_per_lane) {
-  return (channels - 1) / channels_per_lane + 1;
-}
+int lanes_of(int channels, int channels_per_lane) { return (channels - 1) / channels_per_lane + 1; }
 
 // How the outputs of a layer lie in memory: lanes per pixel, and what zero looks like.
 void describe_output(const PackedConv &layer, const OutputForm &output, LaneType wanted,
                      Stage *stage) {
-  const RowKernels &form =
-      output.is_quantized ? kernels_for(LaneType::kInt8)
-                          : kernels_for(wanted == LaneType::kInt8 ? LaneType::kFp32 : wanted);
+  const RowKernels &form = output.is_quantized
+                               ? kernels_for(LaneType::kInt8)
+                               : kernels_for(wanted == LaneType::kInt8 ? LaneType::kFp32 : wanted);
   stage->out_groups = lanes_of(layer.out_channels, form.channels_per_lane);
   stage->border = form.border;
 }

@@ -15,22 +15,22 @@ namespace esr::native {
 // rows; what lies between exists for a strip of pixels at a time.
 struct Stage {
   std::vector<PackedConv> layers;
-  int radius = 0;        // of the first layer; the others have none
-  int need = 0;          // columns and rows beyond a tile's core that later layers read
-  int rows_kept = 1;     // of the output, for the next stage's kernel
-  int out_groups = 0;    // lanes per pixel of the output
-  int next_radius = 0;   // how far the reader of the output reaches sideways
-  Lane border = 0;       // a lane of zeros in the output's form
+  int radius = 0;       // of the first layer; the others have none
+  int need = 0;         // columns and rows beyond a tile's core that later layers read
+  int rows_kept = 1;    // of the output, for the next stage's kernel
+  int out_groups = 0;   // lanes per pixel of the output
+  int next_radius = 0;  // how far the reader of the output reaches sideways
+  Lane border = 0;      // a lane of zeros in the output's form
 };
 
 struct Chain {
   int scale = 2;
   int radius = 0;  // receptive field
   bool has_base = false;
-  LaneType type = LaneType::kFp32;         // asked precision
-  const RowKernels *floats = nullptr;      // family of float32 lanes
-  const RowKernels *bytes = nullptr;       // family of INT8 lanes; null without INT8
-  const RowKernels *picture = nullptr;     // family of the first layer
+  LaneType type = LaneType::kFp32;      // asked precision
+  const RowKernels *floats = nullptr;   // family of float32 lanes
+  const RowKernels *bytes = nullptr;    // family of INT8 lanes; null without INT8
+  const RowKernels *picture = nullptr;  // family of the first layer
   PictureTaps picture_taps;
   std::vector<Stage> stages;
   PackedTail tail;

@@ -89,8 +89,8 @@ void pack_int8_epilogue(const Layer &layer, const OutputForm &output, PackedConv
     const std::int64_t init = -packed->kernels->zero_point * weight_sum(layer, o, false);
     check_sums(layer, o, init);
     packed->init[index] = static_cast<Lane>(static_cast<std::int32_t>(init));
-    packed->scale[index] = static_cast<float>(static_cast<double>(int8.input_scale) *
-                                              int8.weight_scale[index] / unit);
+    packed->scale[index] =
+        static_cast<float>(static_cast<double>(int8.input_scale) * int8.weight_scale[index] / unit);
     packed->shift[index] = static_cast<float>(int8.bias[index] / unit);
   }
 }
@@ -163,8 +163,7 @@ PackedConv pack_conv(const Layer &layer, LaneType type, const RowKernels &kernel
     for (const TapSlots &slots : taps) {
       for (int o = first; o < first + size; ++o, ++position) {
         if (o >= layer.out_channels) continue;
-        packed.weights[position] =
-            encode_weights(layer, type, kernels.channels_per_lane, o, slots);
+        packed.weights[position] = encode_weights(layer, type, kernels.channels_per_lane, o, slots);
       }
     }
     first += size;

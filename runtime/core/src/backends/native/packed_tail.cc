@@ -61,7 +61,8 @@ Range column_phases(const Support &support, const TailPart &part, int kx, int sc
   }
   if (range.end == 0) return {0, 0};
   const bool is_first = range.begin == 0 && range.end == 1;
-  const bool is_known_at_3 = scale == 3 && ((range.begin == 0 && range.end == 2) || range.begin == 2);
+  const bool is_known_at_3 =
+      scale == 3 && ((range.begin == 0 && range.end == 2) || range.begin == 2);
   return is_first || is_known_at_3 ? range : Range{0, scale};
 }
 

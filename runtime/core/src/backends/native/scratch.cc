@@ -6,7 +6,9 @@ namespace esr::native {
 namespace {
 
 constexpr std::ptrdiff_t kLineLanes = static_cast<std::ptrdiff_t>(kCacheLine / sizeof(Lane));
-constexpr int kStripPitch = kStrip + kMargin;
+
+// Half of a small L1 cache; the other half holds weights and what a strip is made from.
+constexpr int kStripBytes = 24 << 10;
 
 int widest_layer(const Chain &chain) {
   int channels = 1;
@@ -14,6 +16,17 @@ int widest_layer(const Chain &chain) {
     for (const PackedConv &layer : stage.layers) channels = std::max(channels, layer.out_channels);
   }
   return channels;
+}
+
+int strip_pixels(const Chain &chain) {
+  int groups = 1;
+  for (const Stage &stage : chain.stages) {
+    for (const PackedConv &layer : stage.layers) {
+      groups = std::max(groups, (layer.out_channels - 1) / layer.kernels->channels_per_lane + 1);
+    }
+  }
+  const int fitting = kStripBytes / (groups * static_cast<int>(sizeof(Lane)));
+  return std::max(fitting / kStripStep, 1) * kStripStep;
 }
 
 std::size_t most_taps(const Chain &chain) {
@@ -57,10 +70,12 @@ Scratch::Scratch(const Chain &chain, int window_width) : width(window_width) {
     outside.emplace_back(1, stage.out_groups, width, stage.border);
   }
   const int channels = widest_layer(chain);
+  strip = strip_pixels(chain);
+  strip_pitch = strip + kMargin;
   for (int i = 0; i < 2; ++i) {
-    strips[i] = AlignedBuffer<Lane>(static_cast<std::size_t>(channels * kStripPitch));
+    strips[i] = AlignedBuffer<Lane>(static_cast<std::size_t>(channels * strip_pitch));
     for (int g = 0; g < channels; ++g) {
-      strip_taps[i].push_back(strips[i].data() + static_cast<std::ptrdiff_t>(g) * kStripPitch);
+      strip_taps[i].push_back(strips[i].data() + static_cast<std::ptrdiff_t>(g) * strip_pitch);
     }
   }
   const int phases = chain.scale * chain.scale;

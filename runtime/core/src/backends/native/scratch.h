@@ -12,8 +12,9 @@ namespace esr::native {
 // Columns left and right of a tile that buffers hold: kernels shift by at most 7 + 3 pixels, and
 // write at most a vector too far.
 constexpr int kMargin = 32;
-// Pixels of a strip: what layers of one stage hand to each other in L1.
-constexpr int kStrip = 96;
+// A strip is what layers of one stage hand to each other, and to the tail, in L1: a multiple of
+// this many pixels, which all register blocks divide.
+constexpr int kStripStep = 96;
 
 // Rows of `groups` lanes per pixel; pixel 0 of a row lies kMargin lanes in.
 class RowRing {
@@ -41,19 +42,21 @@ struct Scratch {
   Scratch() = default;
   Scratch(const Chain &chain, int width);
 
-  int width = 0;                      // pixels of the widest window
+  int width = 0;                        // pixels of the widest window
+  int strip = kStripStep;               // pixels of a strip
+  std::ptrdiff_t strip_pitch = 0;       // lanes between the groups of a strip
   AlignedBuffer<std::uint8_t> samples;  // ring of source rows, and one of zeros at its end
   std::ptrdiff_t sample_pitch = 0;      // bytes
-  RowRing picture;                    // lanes of the first layer's input
-  std::vector<RowRing> stages;        // outputs
-  std::vector<RowRing> outside;       // a row of zeros in each stage's form
-  AlignedBuffer<Lane> strips[2];      // between the layers of a stage
-  RowRing sums;                       // phases of the LR rows that the tail is adding to
-  RowRing base_rows;                  // LR rows as grey levels
-  RowRing base;                       // scale * scale phases of the base of a row
+  RowRing picture;                      // lanes of the first layer's input
+  std::vector<RowRing> stages;          // outputs
+  std::vector<RowRing> outside;         // a row of zeros in each stage's form
+  AlignedBuffer<Lane> strips[2];        // between the layers of a stage
+  RowRing sums;                         // phases of the LR rows that the tail is adding to
+  RowRing base_rows;                    // LR rows as grey levels
+  RowRing base;                         // scale * scale phases of the base of a row
   AlignedBuffer<float> vertical;
-  AlignedBuffer<float> pixels;        // of StoreRow
-  std::vector<const Lane *> taps;     // of the layer at work
+  AlignedBuffer<float> pixels;     // of StoreRow
+  std::vector<const Lane *> taps;  // of the layer at work
   std::vector<const Lane *> tail_taps;
   std::vector<const Lane *> strip_taps[2];  // groups of each strip buffer
 };

@@ -64,8 +64,8 @@ class TileRunner {
   }
 
   const std::uint8_t *source(std::int32_t x, std::int32_t y) const {
-    return lr_.row(y) + static_cast<std::ptrdiff_t>(x) *
-                            static_cast<std::ptrdiff_t>(bytes_of(lr_.type));
+    return lr_.row(y) +
+           static_cast<std::ptrdiff_t>(x) * static_cast<std::ptrdiff_t>(bytes_of(lr_.type));
   }
 
   void load_samples_until(std::int32_t y) {
@@ -94,7 +94,8 @@ class TileRunner {
         const std::uint8_t *row = sample_row(from.is_used ? y + from.dy : -1);
         sources[c] = row + (start + from.dx) * chain_.picture->sample_bytes;
       }
-      Lane *out = scratch_.picture.row(0) + static_cast<std::ptrdiff_t>(r) * scratch_.picture.pitch();
+      Lane *out =
+          scratch_.picture.row(0) + static_cast<std::ptrdiff_t>(r) * scratch_.picture.pitch();
       chain_.picture->interleave({sources, out + start, window.size() + 2 * kReach});
     }
   }
@@ -138,7 +139,7 @@ class TileRunner {
     RowRing &output = scratch_.stages[index];
     Lane *out = output.row(y);
     const bool is_single = stage.layers.size() == 1 && !stage.layers.front().quantizes_after;
-    const std::int32_t step = is_single ? span.size() : kStrip;
+    const std::int32_t step = is_single ? span.size() : scratch_.strip;
     for (std::int32_t x = span.begin; x < span.end; x += step) {
       compute_strip(stage, x, std::min(step, span.end - x), out + x, output.pitch());
     }
@@ -181,9 +182,7 @@ class TileRunner {
     std::ptrdiff_t pitch;
   };
 
-  Target strip_target(int strip) {
-    return {scratch_.strips[strip].data(), kStrip + kMargin};
-  }
+  Target strip_target(int strip) { return {scratch_.strips[strip].data(), scratch_.strip_pitch}; }
 
   void convolve(const PackedConv &layer, const Lane *const *taps, std::ptrdiff_t offset,
                 const Target &target, std::int32_t count) const {
@@ -235,8 +234,8 @@ class TileRunner {
     if (core_rows.contains(y + radius)) open_sums(y + radius);
     if (rows_of(chain_.stages.back()).contains(y)) {
       const Span span = columns(0);
-      for (std::int32_t x = span.begin; x < span.end; x += kStrip) {
-        scatter_strip(y, x, std::min(kStrip, span.end - x));
+      for (std::int32_t x = span.begin; x < span.end; x += scratch_.strip) {
+        scatter_strip(y, x, std::min(scratch_.strip, span.end - x));
       }
     }
     if (core_rows.contains(y - radius)) store_row(y - radius);
@@ -267,8 +266,7 @@ class TileRunner {
       if (row_y >= core_.y0 && row_y < core_.y1) {
         Lane *sums[kMaxScale * kMaxScale];
         for (int p = 0; p < part.num_ry * tail.scale; ++p) {
-          sums[p] =
-              scratch_.sums.row(row_y) + (part.ry0 * tail.scale + p) * scratch_.sums.pitch();
+          sums[p] = scratch_.sums.row(row_y) + (part.ry0 * tail.scale + p) * scratch_.sums.pitch();
         }
         tail.kernels->tail({taps, part.segments.data(),
                             static_cast<std::int32_t>(part.segments.size()), part.weights.data(),
@@ -290,8 +288,8 @@ class TileRunner {
     for (; next_base_row_ <= std::min(y, lr_.height - 1); ++next_base_row_) {
       float *row = base_row(next_base_row_);
       chain_.floats->load({source(span.begin + origin_, next_base_row_),
-                   static_cast<std::int32_t>(bytes_of(lr_.type)), to_grey(lr_.bit_depth),
-                   row + span.begin, span.size()});
+                           static_cast<std::int32_t>(bytes_of(lr_.type)), to_grey(lr_.bit_depth),
+                           row + span.begin, span.size()});
       if (span.begin + origin_ == 0) row[-1] = row[-2] = row[0];
       if (span.end + origin_ == lr_.width) row[span.end] = row[span.end + 1] = row[span.end - 1];
     }
@@ -321,8 +319,8 @@ class TileRunner {
     std::uint8_t *pixels[kMaxScale];
     const auto bytes = static_cast<std::ptrdiff_t>(bytes_of(sr_.type));
     for (int ry = 0; ry < tail.scale; ++ry) {
-      pixels[ry] = sr_.row(y * tail.scale + ry) +
-                   static_cast<std::ptrdiff_t>(core_.x0) * tail.scale * bytes;
+      pixels[ry] =
+          sr_.row(y * tail.scale + ry) + static_cast<std::ptrdiff_t>(core_.x0) * tail.scale * bytes;
     }
     StoreRow row{};
     row.sums = sums;

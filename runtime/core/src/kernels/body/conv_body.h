@@ -77,8 +77,7 @@ ESR_INLINE void emit_float(const ConvRow &row, int channel, std::ptrdiff_t x,
 }
 
 template <class T, bool IsFloatOut, int NO, int NV>
-ESR_INLINE void conv_block(const ConvRow &row, const Lane *weights, int channel,
-                           std::ptrdiff_t x) {
+ESR_INLINE void conv_block(const ConvRow &row, const Lane *weights, int channel, std::ptrdiff_t x) {
   typename T::Acc sums[NO][NV];
   convolve<T, NO, NV>(row, weights, channel, x, sums);
   if constexpr (IsFloatOut) {

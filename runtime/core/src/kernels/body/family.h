@@ -54,8 +54,8 @@ constexpr RowKernels int8_family(const char *isa) {
   kernels.zero_point = IsUnsigned ? 128 : 0;
   kernels.border = IsUnsigned ? kSignBits : 0U;
   kernels.load = load_row<Uint8Sample>;
-  kernels.interleave = interleave_bytes<IsUnsigned ? 0U : kSignBits>;
-  kernels.quantize = quantize_bytes<IsUnsigned ? kSignBits : 0U>;
+  kernels.interleave = interleave_bytes < IsUnsigned ? 0U : kSignBits > ;
+  kernels.quantize = quantize_bytes < IsUnsigned ? kSignBits : 0U > ;
   kernels.clip = clip_row<ByteField<IsUnsigned ? 128 : 0>>;
   return kernels;
 }

@@ -49,8 +49,8 @@ struct Int8Neon {
     int16x4_t q[4];
     ESR_UNROLL(4)
     for (int c = 0; c < 4; ++c) q[c] = vqmovn_s32(vcvtnq_s32_f32(activate(sums[c], factors[c])));
-    const int8x16_t planar = vcombine_s8(vqmovn_s16(vcombine_s16(q[0], q[1])),
-                                         vqmovn_s16(vcombine_s16(q[2], q[3])));
+    const int8x16_t planar =
+        vcombine_s8(vqmovn_s16(vcombine_s16(q[0], q[1])), vqmovn_s16(vcombine_s16(q[2], q[3])));
     const uint8x16_t order = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
     return vqtbl1q_s8(planar, order);
   }

@@ -132,15 +132,15 @@ ESR_INLINE void grey_levels(const Lane *__restrict sums, float factor, float bia
                             std::int32_t count, float *__restrict grey) {
   for (std::int32_t x = 0; x < count; ++x) {
     if constexpr (IsInteger) {
-      grey[x] = __builtin_fmaf(static_cast<float>(static_cast<std::int32_t>(sums[x])), factor, bias);
+      grey[x] =
+          __builtin_fmaf(static_cast<float>(static_cast<std::int32_t>(sums[x])), factor, bias);
     } else {
       grey[x] = float_from_lane(sums[x]);
     }
   }
 }
 
-ESR_INLINE void add_base(const float *__restrict base, std::int32_t count,
-                         float *__restrict grey) {
+ESR_INLINE void add_base(const float *__restrict base, std::int32_t count, float *__restrict grey) {
   for (std::int32_t x = 0; x < count; ++x) grey[x] += base[x];
 }
 
@@ -159,8 +159,7 @@ ESR_INLINE void write_bytes(const float *__restrict grey, std::ptrdiff_t pitch, 
                             std::int32_t count, std::uint8_t *__restrict pixels) {
   for (std::int32_t x = 0; x < count; ++x) {
     if constexpr (S == 2) {
-      const auto pair =
-          static_cast<std::uint16_t>(pixel(grey[x]) | pixel(grey[pitch + x]) << 8);
+      const auto pair = static_cast<std::uint16_t>(pixel(grey[x]) | pixel(grey[pitch + x]) << 8);
       __builtin_memcpy(pixels + 2 * x, &pair, sizeof(pair));
     } else if constexpr (S == 4) {
       const std::uint32_t quad = pixel(grey[x]) | pixel(grey[pitch + x]) << 8 |
@@ -187,8 +186,8 @@ ESR_INLINE void write_words(const float *__restrict grey, std::ptrdiff_t pitch, 
 }
 
 template <int S>
-ESR_INLINE void write_floats(const float *__restrict grey, std::ptrdiff_t pitch,
-                             std::int32_t count, std::uint8_t *__restrict pixels) {
+ESR_INLINE void write_floats(const float *__restrict grey, std::ptrdiff_t pitch, std::int32_t count,
+                             std::uint8_t *__restrict pixels) {
   for (std::int32_t x = 0; x < count; ++x) {
     for (int rx = 0; rx < S; ++rx) {
       __builtin_memcpy(pixels + 4 * (S * x + rx), grey + rx * pitch + x, sizeof(float));
@@ -264,7 +263,8 @@ template <class Field>
 void clip_row(const ClipRow &row) {
   for (int g = 0; g < row.groups; ++g) {
     Lane *lanes = row.lanes + g * row.pitch;
-    for (std::int32_t x = 0; x < row.count; ++x) lanes[x] = Field::clip(lanes[x], row.low, row.high);
+    for (std::int32_t x = 0; x < row.count; ++x)
+      lanes[x] = Field::clip(lanes[x], row.low, row.high);
   }
 }
 
@@ -320,7 +320,9 @@ ESR_INLINE void base_columns(const float *const *rows, const float *weights, std
   const float *__restrict e = rows[4] - 2;
   const float w[5] = {weights[0], weights[1], weights[2], weights[3], weights[4]};
   for (std::int32_t x = 0; x < count + 4; ++x) {
-    vertical[x] = w[0] * a[x] + w[1] * b[x] + w[2] * c[x] + w[3] * d[x] + w[4] * e[x];
+    const float ab = __builtin_fmaf(w[1], b[x], w[0] * a[x]);
+    vertical[x] =
+        __builtin_fmaf(w[4], e[x], __builtin_fmaf(w[3], d[x], __builtin_fmaf(w[2], c[x], ab)));
   }
 }
 
@@ -328,8 +330,10 @@ ESR_INLINE void base_phase(const float *__restrict vertical, const float *weight
                            std::int32_t count, float *__restrict base) {
   const float w[5] = {weights[0], weights[1], weights[2], weights[3], weights[4]};
   for (std::int32_t x = 0; x < count; ++x) {
-    base[x] = w[0] * vertical[x] + w[1] * vertical[x + 1] + w[2] * vertical[x + 2] +
-              w[3] * vertical[x + 3] + w[4] * vertical[x + 4];
+    const float *v = vertical + x;
+    const float first = __builtin_fmaf(w[1], v[1], w[0] * v[0]);
+    base[x] =
+        __builtin_fmaf(w[4], v[4], __builtin_fmaf(w[3], v[3], __builtin_fmaf(w[2], v[2], first)));
   }
 }
 

@@ -66,8 +66,8 @@ ESR_INLINE void tail_block(const TailRow &row, std::ptrdiff_t x) {
     const TailSegment &segment = row.segments[s];
     add_segment<T, S, NRY, NV>(segment, taps, weights, x, sums);
     taps += segment.num_taps;
-    weights += static_cast<std::ptrdiff_t>(segment.num_taps) * NRY *
-               (segment.rx_end - segment.rx_begin);
+    weights +=
+        static_cast<std::ptrdiff_t>(segment.num_taps) * NRY * (segment.rx_end - segment.rx_begin);
   }
   ESR_UNROLL(16)
   for (int p = 0; p < NRY * S; ++p) {

@@ -20,9 +20,7 @@ struct Fp32Neon {
   static constexpr int vectors(int size) { return size == 12 ? 2 : size == 8 ? 3 : 6; }
   static constexpr int tail_vectors(int phases) { return phases <= 4 ? 6 : phases <= 8 ? 3 : 2; }
 
-  static ESR_INLINE Data load(const Lane *lanes) {
-    return vreinterpretq_f32_u32(vld1q_u32(lanes));
-  }
+  static ESR_INLINE Data load(const Lane *lanes) { return vreinterpretq_f32_u32(vld1q_u32(lanes)); }
   static ESR_INLINE Weight weight(const Lane *lane) {
     return *reinterpret_cast<const float *>(lane);
   }

@@ -33,9 +33,7 @@ struct Int8Avx2 {
   static ESR_INLINE Weight weight(const Lane *lane) {
     return _mm256_set1_epi32(static_cast<int>(*lane));
   }
-  static ESR_INLINE Acc broadcast(const Lane *lane) {
-    return reinterpret_cast<Acc>(weight(lane));
-  }
+  static ESR_INLINE Acc broadcast(const Lane *lane) { return reinterpret_cast<Acc>(weight(lane)); }
   static ESR_INLINE Acc mac(Acc sum, Data data, Weight weight) {
     return sum + reinterpret_cast<Acc>(_mm256_madd_epi16(data, weight));
   }

@@ -56,8 +56,8 @@ struct Int8Avx512Vnni {
     for (int c = 0; c < 4; ++c) q[c] = _mm512_cvtps_epi32(activate(sums[c], factors[c]));
     const __m512i packed =
         _mm512_packs_epi16(_mm512_packs_epi32(q[0], q[1]), _mm512_packs_epi32(q[2], q[3]));
-    const __m512i order = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    const __m512i order =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
     return _mm512_xor_si512(_mm512_shuffle_epi8(packed, order), _mm512_set1_epi8(-128));
   }
   static ESR_INLINE void store(Lane *lanes, Data data) { _mm512_storeu_si512(lanes, data); }
