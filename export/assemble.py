@@ -18,8 +18,6 @@ from export.half import to_half
 from export.int8 import Int8Build, Measure, build_int8
 from export.latency import measure_latency
 from export.native_pack import NativeModel, Unpacked, pack_or_reason
-from export.native_pack import NativeModel, pack_native
-from export.plain_chain import NotAPlainChainError
 from export.plan import BuildPlan
 from export.report import BuildFacts, report_html, report_json, report_of
 from export.source import Source
@@ -44,8 +42,7 @@ from runtime.errors import UnsupportedError
 from runtime.manifest import NATIVE_MODEL, FileEntry, write_manifest
 
 Say = Callable[[str], None]
-CALIBRATION, NATIVE = "calibration.json", "model.native"
-REPORT_JSON, REPORT_HTML = "report.json", "report.html"
+CALIBRATION, REPORT_JSON, REPORT_HTML = "calibration.json", "report.json", "report.html"
 
 
 @dataclass(frozen=True)
@@ -71,11 +68,11 @@ def build_bundle(source: Source, plan: BuildPlan, say: Say) -> dict[str, Any]:
         for step in base.steps:
             say(f"graph        {step}")
         built = build_precisions(base.twin, plan, frames, pairs, say)
-        native, step = _pack(built, plan)
-        say(f"native       {step}")
+        native = pack_or_reason(base.twin, plan.scale, int8_twin=built.twins.get("int8"))
+        say(f"native       {native.text}")
         files = _write_models(folder, plan, built, source, native)
         checks = [*base.checks, *built.checks, *_check_tiles(folder, plan, pairs)]
-        if native is not None:
+        if isinstance(native, NativeModel):
             checks += _check_native(folder, plan, pairs, say)
         say(f"verified     {len(checks)} checks passed")
         largest = max((pair.lr for pair in pairs), key=lambda plane: plane.size)
@@ -85,7 +82,7 @@ def build_bundle(source: Source, plan: BuildPlan, say: Say) -> dict[str, Any]:
         facts = BuildFacts(
             source=source,
             plan=plan,
-            steps=(*base.steps, f"native engine: {step}"),
+            steps=(*base.steps, f"native engine: {native.text}"),
             checks=tuple(checks),
             quality=built.quality,
             bicubic=bicubic_scores(pairs, plan.scale),
@@ -134,29 +131,18 @@ def build_precisions(
     return Precisions(twins, quality, int8, tuple(checks))
 
 
-def _pack(built: Precisions, plan: BuildPlan) -> tuple[NativeModel | None, str]:
-    """The native model, or None if the network is none that the native engine runs; and a line."""
-    try:
-        model = pack_native(built.twins["fp32"], plan.scale, int8_twin=built.twins.get("int8"))
-    except NotAPlainChainError as error:
-        return None, f"not packed: {error}"
-    return model, f"packed {model.layers} layers, {model.int8_layers} of them also in int8"
-
-
 def _write_models(
-    folder: Path, plan: BuildPlan, built: Precisions, source: Source, native: NativeModel | None
+    folder: Path, plan: BuildPlan, built: Precisions, source: Source, native: NativeModel | Unpacked
 ) -> dict[str, FileEntry]:
     """Models, calibration table and a first manifest, so that the runtime can open the folder."""
     files: dict[str, FileEntry] = {}
     for name, twin in built.twins.items():
         files |= write_graphs(folder, name, twin)
-    if native is not None:
+    if isinstance(native, NativeModel):
         files[NATIVE_MODEL] = write_file(folder, NATIVE_MODEL, native.data)
     if built.int8 is not None:
         table = built.int8.table.to_json().encode()
         files[CALIBRATION] = write_file(folder, CALIBRATION, table)
-    if isinstance(native, NativeModel):
-        files[NATIVE] = write_file(folder, NATIVE, native.data)
     write_manifest(folder, manifest_of(source.spec, plan.precisions, plan.default_precision, files))
     return files
 

@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from export.graph import constants, producers
 from export.chain_reader import read_chain
+from export.graph import constants, producers
 from export.plain_chain import ChainLayer, NotAPlainChainError, to_odd_square
 from export.qdq import PEAK
 
@@ -40,12 +40,22 @@ class NativeModel:
     layers: int
     int8_layers: int
 
+    @property
+    def text(self) -> str:
+        """For people."""
+        return f"packed, {self.layers} layers, {self.int8_layers} in int8"
+
 
 @dataclass(frozen=True)
 class Unpacked:
     """Why a network has no native model."""
 
     reason: str
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return f"not packed: {self.reason}"
 
 
 def pack_or_reason(

@@ -68,7 +68,7 @@ def check_chain(chain: PlainChain) -> None:
     if len(layers) < 2:
         raise NotAPlainChainError("it has no convolution before its tail")
     last = layers[-1]
-    if last.activation != ChainActivation():
+    if last.activation.slope is not None or last.activation.clip is not None:
         raise NotAPlainChainError(f"its last layer {last.name} has an activation")
     if len(last.weight) != phases:
         raise NotAPlainChainError(

@@ -1,52 +1,77 @@
-"""Build backend: wheels with the native engine, or without it by EDGE_SR_PURE_PYTHON=1.
+"""Build backend: a package with the native engine, or without it by EDGE_SR_PURE_PYTHON=1.
 
-Everything is done by setuptools, with scikit-build-core's plugin for the native engine; this module
-chooses what is installed for the build and says what is missing before CMake does.
+setuptools does everything, the native engine by scikit-build-core's plugin. This module switches
+the plugin off, or says what is missing where CMake's own words would not help.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from typing import Any
 
-from setuptools import build_meta
+from scikit_build_core.setuptools import build_cmake
+from scikit_build_core.setuptools import build_meta as native
+from setuptools import build_meta as pure
 
 PURE_PYTHON = os.environ.get("EDGE_SR_PURE_PYTHON", "") not in ("", "0")
-# The plugin acts as soon as it is installed, so a pure build must not ask for it.
-NATIVE_REQUIREMENTS = ["scikit-build-core[setuptools]>=1.0.3", "nanobind>=3.0.1"]
 COMPILERS = ("c++", "g++", "clang++")
+WITHOUT = "or install without the engine: EDGE_SR_PURE_PYTHON=1 pip install ."
 
-build_sdist = build_meta.build_sdist
-get_requires_for_build_sdist = build_meta.get_requires_for_build_sdist
-prepare_metadata_for_build_wheel = build_meta.prepare_metadata_for_build_wheel
-prepare_metadata_for_build_editable = build_meta.prepare_metadata_for_build_editable
-build_wheel = build_meta.build_wheel
-build_editable = build_meta.build_editable
+_chosen: Any = pure if PURE_PYTHON else native
+get_requires_for_build_sdist = native.get_requires_for_build_sdist
+build_sdist = native.build_sdist
+prepare_metadata_for_build_wheel = _chosen.prepare_metadata_for_build_wheel
+prepare_metadata_for_build_editable = _chosen.prepare_metadata_for_build_editable
 
 
 def get_requires_for_build_wheel(config_settings: Any = None) -> list[str]:
-    """What the chosen build needs; ends here, with advice, if there is no compiler."""
-    return build_meta.get_requires_for_build_wheel(config_settings) + _native_requirements()
+    """What the build needs besides pyproject.toml's; ends here, with advice, without a compiler."""
+    _require_compiler()
+    return list(_chosen.get_requires_for_build_wheel(config_settings))
 
 
 def get_requires_for_build_editable(config_settings: Any = None) -> list[str]:
-    """What the chosen build needs; ends here, with advice, if there is no compiler."""
-    return build_meta.get_requires_for_build_editable(config_settings) + _native_requirements()
+    """As for a wheel."""
+    _require_compiler()
+    return list(_chosen.get_requires_for_build_editable(config_settings))
 
 
-def _native_requirements() -> list[str]:
+def build_wheel(
+    wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None
+) -> str:
+    """Build a wheel."""
+    return _build(_chosen.build_wheel, wheel_directory, config_settings, metadata_directory)
+
+
+def build_editable(
+    wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None
+) -> str:
+    """Build the engine into the checkout, and a wheel that points there."""
+    return _build(_chosen.build_editable, wheel_directory, config_settings, metadata_directory)
+
+
+def _build(hook: Callable[..., str], *args: Any) -> str:
     if PURE_PYTHON:
-        return []
-    if not os.environ.get("CXX") and not any(map(shutil.which, COMPILERS)):
+        # The plugin's entry point, which setuptools calls wherever the plugin is installed.
+        build_cmake.finalize_distribution_options = lambda dist: None
+        return hook(*args)
+    _require_compiler()
+    try:
+        return hook(*args)
+    except (Exception, SystemExit) as error:
         raise SystemExit(
-            "edge-sr: no C++ compiler found for the native engine; install one (Debian, Ubuntu: "
-            "apt install g++) or set CXX, or install without the engine: "
-            "EDGE_SR_PURE_PYTHON=1 pip install ."
-        )
-    wanted = list(NATIVE_REQUIREMENTS)
-    if not shutil.which("cmake"):
-        wanted.append("cmake>=3.21")
-    if not shutil.which("ninja"):
-        wanted.append("ninja>=1.10")
-    return wanted
+            "edge-sr: the native engine could not be built, for the reason above; it needs a C++17 "
+            f"compiler such as GCC 12 or clang 14, {WITHOUT}"
+        ) from error
+
+
+def _require_compiler() -> None:
+    named = os.environ.get("CXX") or os.environ.get("CMAKE_ARGS")
+    if PURE_PYTHON or named or any(map(shutil.which, COMPILERS)):
+        return
+    raise SystemExit(
+        "edge-sr: no C++ compiler found for the native engine; install one (Debian, Ubuntu: "
+        f"apt install g++) or name it in CXX, {WITHOUT}"
+    )

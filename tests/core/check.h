@@ -98,20 +98,19 @@ inline int run(int argc, char **argv) {
 
 }  // namespace check
 
-#define TEST(name)                                                                             \
-  static void test_##name();                                                                   \
-  [[maybe_unused]] static const bool is_added_##name = ::check::add(#name, test_##name);       \
+#define TEST(name)                                                                       \
+  static void test_##name();                                                             \
+  [[maybe_unused]] static const bool is_added_##name = ::check::add(#name, test_##name); \
   static void test_##name()
 
-#define CHECK(condition)                                                                       \
-  do {                                                                                         \
-    if (!(condition)) ::check::fail(__FILE__, __LINE__, "not true: " #condition);              \
+#define CHECK(condition)                                                          \
+  do {                                                                            \
+    if (!(condition)) ::check::fail(__FILE__, __LINE__, "not true: " #condition); \
   } while (false)
 
-#define CHECK_EQ(found, expected) \
-  ::check::equal((found), (expected), #found, __FILE__, __LINE__)
+#define CHECK_EQ(found, expected) ::check::equal((found), (expected), #found, __FILE__, __LINE__)
 
-#define CHECK_ERROR(expression, part)                                                          \
+#define CHECK_ERROR(expression, part) \
   ::check::error([&] { static_cast<void>(expression); }, (part), #expression, __FILE__, __LINE__)
 
 #define CHECK_MAIN() \

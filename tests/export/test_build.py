@@ -98,6 +98,29 @@ def test_bundle_upscales_in_the_runtime(bundle: Path, precision: str) -> None:
     assert np.abs(sixteen_bit / 257.0 - eight_bit).max() < 1.0
 
 
+def test_network_without_a_native_form_is_built_without_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = export_onnx(tiny_network())
+    for node in model.graph.node:
+        if node.op_type == "PRelu":
+            node.op_type = "LeakyRelu"
+            del node.input[1:]
+    onnx.save(model, tmp_path / "leaky.onnx")
+    pictures = write_pictures(tmp_path / "large", 4, height=72, width=80)
+    words = ["--onnx", str(tmp_path / "leaky.onnx"), "--calibration", str(pictures)]
+    out = tmp_path / "leaky.esr"
+    assert build.main([*words, "--out", str(out), "--precision", "fp32"]) == 0
+    printed = capsys.readouterr()
+    result = json.loads(printed.out.splitlines()[-1])
+    assert result["native"]["packed"] is False
+    reason = result["native"]["reason"]
+    assert reason.startswith("LeakyRelu ")
+    assert f"native       not packed: {reason}\n" in printed.err
+    assert "model.native" not in read_manifest(out).files
+    assert json.loads((out / "report.json").read_text())["native"] == result["native"]
+
+
 def test_report_matches_the_manifest(bundle: Path) -> None:
     report = json.loads((bundle / "report.json").read_text())
     manifest = read_manifest(bundle)
@@ -136,6 +159,8 @@ def test_outcome_ends_with_the_artefact_and_one_json_line(
     assert result["bundle"] == str(out)
     assert result["precisions"] == ["fp32", "int8"]
     assert set(result["quality"]["int8"]) == {"psnr", "drop_db"}
+    assert result["native"] == {"packed": True, "layers": 5, "int8_layers": 5}
+    assert "native       packed, 5 layers, 5 in int8\n" in printed.err
     assert printed.err.startswith("model        fsrcnn_residual x2\n")
 
 

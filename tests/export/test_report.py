@@ -23,6 +23,7 @@ from export.charts import gain_chart, latency_chart, observer_chart
 from export.crops import busiest_square, crops_of
 from export.float_graph import Check
 from export.int8 import Int8Build, KeptLayer
+from export.native_pack import NativeModel, Unpacked
 from export.plan import BuildPlan
 from export.provenance import library_versions
 from export.report import BuildFacts, report_html, report_json, report_of
@@ -86,6 +87,7 @@ def facts_for(*, kept: tuple[KeptLayer, ...] = ()) -> BuildFacts:
             for name, (a, b) in precisions.items()
         },
         int8=Int8Build(NEAREST, table, {"minmax": 0.06, "mse": 0.04}, kept),
+        native=NativeModel(b"", 2, 1),
         inputs=("lr", "a"),
         latency=LATENCY,
         frames=FRAMES,
@@ -107,6 +109,16 @@ class LinkCollector(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found += [value or "" for name, value in attrs if name in ("src", "href")]
         assert tag != "script"
+
+
+def test_native_model_or_the_reason_against_it_is_reported() -> None:
+    report = report_of(facts_for(), {}, 0)
+    assert report["native"] == {"packed": True, "layers": 2, "int8_layers": 1}
+    refused = replace(facts_for(), native=Unpacked("it has a skip connection"))
+    assert report_of(refused, {}, 0)["native"] == {
+        "packed": False,
+        "reason": "it has a skip connection",
+    }
 
 
 def test_json_holds_every_figure() -> None:

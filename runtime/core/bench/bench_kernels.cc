@@ -129,7 +129,7 @@ double time_conv(const Family &family, const Shape &shape) {
   row.out_pitch = result.pitch();
   row.count = kStripStep;
   return time_of([&] {
-    for (int x = 0; x < kPixels; x += kStripStepStep) {
+    for (int x = 0; x < kPixels; x += kStripStep) {
       row.tap_offset = x;
       row.out = result.row(0) + x;
       row.count = std::min(kStripStep, kPixels - x);
@@ -165,7 +165,7 @@ double time_tail(const Family &family) {
     }
   }
   return time_of([&] {
-    for (int x = 0; x < kPixels; x += kStripStepStep) {
+    for (int x = 0; x < kPixels; x += kStripStep) {
       for (std::size_t p = 0; p < tail.parts.size(); ++p) {
         const TailPart &part = tail.parts[p];
         Lane *rows[4];

@@ -5,33 +5,18 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace esr {
 namespace {
 
 constexpr int kDeepest = 32;
 constexpr std::size_t kLongestNumber = 40;
+constexpr std::size_t kLargestText = std::size_t{1} << 20;
+// Bounds both memory (a value takes about 130 bytes) and the search for duplicate names.
+constexpr std::size_t kMostValues = 16384;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-void append_utf8(std::uint32_t code, std::string *text) {
-  const auto put = [&](std::uint32_t byte) { text->push_back(static_cast<char>(byte)); };
-  if (code < 0x80) {
-    put(code);
-  } else if (code < 0x800) {
-    put(0xC0U | code >> 6);
-    put(0x80U | (code & 0x3FU));
-  } else if (code < 0x10000) {
-    put(0xE0U | code >> 12);
-    put(0x80U | (code >> 6 & 0x3FU));
-    put(0x80U | (code & 0x3FU));
-  } else {
-    put(0xF0U | code >> 18);
-    put(0x80U | (code >> 12 & 0x3FU));
-    put(0x80U | (code >> 6 & 0x3FU));
-    put(0x80U | (code & 0x3FU));
-  }
-}
 
 // Independent of the process's locale.
 double number_from(const std::string &text) {
@@ -53,6 +38,10 @@ class JsonParser {
   explicit JsonParser(std::string_view text) : text_(text) {}
 
   Json document() {
+    if (text_.size() > kLargestText) fail("the text is longer than 1 MiB");
+    position_ = valid_utf8_length(text_);
+    if (position_ != text_.size()) fail("not UTF-8");
+    position_ = 0;
     Json value = parse_value(0);
     skip_space();
     if (position_ != text_.size()) fail("text after the value");
@@ -68,8 +57,8 @@ class JsonParser {
   char peek() const { return position_ < text_.size() ? text_[position_] : '\0'; }
 
   void skip_space() {
-    while (position_ < text_.size() && (peek() == ' ' || peek() == '\n' || peek() == '\r' ||
-                                        peek() == '\t')) {
+    while (position_ < text_.size() &&
+           (peek() == ' ' || peek() == '\n' || peek() == '\r' || peek() == '\t')) {
       ++position_;
     }
   }
@@ -95,6 +84,7 @@ class JsonParser {
 
   Json parse_value(int depth) {
     if (depth > kDeepest) fail("nested too deep");
+    if (++values_ > kMostValues) fail("too many values");
     skip_space();
     Json value;
     if (peek() == '{') {
@@ -109,7 +99,7 @@ class JsonParser {
       value.bool_ = text_[position_ - 2] == 'u';
     } else if (!take_word("null")) {
       value.type_ = Json::Type::kNumber;
-      value.number_ = parse_number();
+      value.number_ = parse_number(&value.is_whole_);
     }
     return value;
   }
@@ -197,18 +187,21 @@ class JsonParser {
     while (is_digit(peek())) ++position_;
   }
 
-  double parse_number() {
+  double parse_number(bool *is_whole) {
     const std::size_t start = position_;
+    *is_whole = true;
     if (peek() == '-') ++position_;
     const bool starts_with_zero = peek() == '0';
     const std::size_t digits = position_;
     take_digits();
     if (starts_with_zero && position_ - digits > 1) fail("a number starts with 0");
     if (peek() == '.') {
+      *is_whole = false;
       ++position_;
       take_digits();
     }
     if (peek() == 'e' || peek() == 'E') {
+      *is_whole = false;
       ++position_;
       if (peek() == '+' || peek() == '-') ++position_;
       take_digits();
@@ -221,6 +214,7 @@ class JsonParser {
 
   std::string_view text_;
   std::size_t position_ = 0;
+  std::size_t values_ = 0;
 };
 
 Json Json::parse(std::string_view text) { return JsonParser(text).document(); }
@@ -253,8 +247,7 @@ const std::vector<Json::Member> &Json::as_object(const char *what) const {
 std::int64_t Json::as_integer(const char *what, std::int64_t low, std::int64_t high) const {
   const double value = as_number(what);
   // Doubles hold whole numbers up to 2^53 exactly; limits beyond are not asked for.
-  if (value != std::floor(value) || value < static_cast<double>(low) ||
-      value > static_cast<double>(high)) {
+  if (!is_whole_ || value < static_cast<double>(low) || value > static_cast<double>(high)) {
     std::ostringstream shown;
     shown << what << " " << value << " is not a whole number in " << low << ".." << high;
     throw Error(Status::kModelFormat, shown.str());

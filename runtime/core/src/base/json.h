@@ -14,8 +14,9 @@ class Json {
   enum class Type : std::uint8_t { kNull, kBool, kNumber, kString, kArray, kObject };
   using Member = std::pair<std::string, Json>;
 
-  // The whole text must be one value of RFC 8259: UTF-8 is passed through, no duplicate names,
-  // at most 32 levels deep. Throws Error(kModelFormat) naming the byte where it went wrong.
+  // The whole text must be one value of RFC 8259 in UTF-8, without duplicate names, of at most
+  // 1 MiB, 32 levels and 16384 values. Throws Error(kModelFormat) naming the byte where it went
+  // wrong.
   static Json parse(std::string_view text);
 
   Type type() const noexcept { return type_; }
@@ -28,7 +29,7 @@ class Json {
   const std::vector<Json> &as_array(const char *what) const;
   const std::vector<Member> &as_object(const char *what) const;
 
-  // A whole number in low..high.
+  // A number in low..high that is written without a point or exponent.
   std::int64_t as_integer(const char *what, std::int64_t low, std::int64_t high) const;
 
   // Member of an object; null if absent.
@@ -41,6 +42,7 @@ class Json {
 
   Type type_ = Type::kNull;
   bool bool_ = false;
+  bool is_whole_ = false;  // of a number: neither point nor exponent
   double number_ = 0.0;
   std::string string_;
   std::vector<Json> items_;

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
+
 namespace esr {
 
 class SafeTensors {
@@ -35,6 +37,8 @@ class SafeTensors {
 
   const Tensor &find(const std::string &name, const std::vector<std::int64_t> &shape,
                      bool is_float) const;
+  void read_metadata(const Json &values);
+  void read_tensor(const std::string &name, const Json &entry);
   void check_layout(std::size_t size) const;
 
   const std::uint8_t *values_ = nullptr;  // first byte behind the header

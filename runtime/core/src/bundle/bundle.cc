@@ -28,17 +28,27 @@ std::size_t size_of(const std::string &path) {
 std::vector<std::uint8_t> read_file(const std::string &path, std::size_t bytes) {
   std::vector<std::uint8_t> data(bytes);
   std::ifstream file(path, std::ios::binary);
-  if (bytes > 0) file.read(reinterpret_cast<char *>(data.data()), static_cast<std::streamsize>(bytes));
+  if (bytes > 0)
+    file.read(reinterpret_cast<char *>(data.data()), static_cast<std::streamsize>(bytes));
   if (!file) throw Error(Status::kIo, "cannot read " + path);
   return data;
 }
 
+bool exists(const std::string &path) {
+  struct stat facts {};
+  return stat(path.c_str(), &facts) == 0 || errno != ENOENT;
+}
+
 Manifest read_manifest(const std::string &folder) {
   const std::string path = folder + "/manifest.json";
+  if (!exists(folder)) throw Error(Status::kIo, "bundle " + folder + " does not exist");
+  if (!exists(path)) {
+    throw Error(Status::kModelFormat, folder + " is not a bundle: it holds no manifest.json");
+  }
   const std::size_t bytes = size_of(path);
   if (bytes > kLargestManifest) {
-    throw Error(Status::kModelFormat, path + " has " + std::to_string(bytes) + " bytes, more than " +
-                                          std::to_string(kLargestManifest));
+    throw Error(Status::kModelFormat, path + " has " + std::to_string(bytes) +
+                                          " bytes, more than " + std::to_string(kLargestManifest));
   }
   const std::vector<std::uint8_t> data = read_file(path, bytes);
   try {
@@ -46,6 +56,23 @@ Manifest read_manifest(const std::string &folder) {
   } catch (const Error &error) {
     throw Error(error.status(), path + ": " + error.what());
   }
+}
+
+std::vector<std::uint8_t> read_checked(const std::string &path, const FileEntry &entry) {
+  const std::size_t bytes = size_of(path);
+  if (bytes != entry.bytes) {
+    throw Error(Status::kModelFormat,
+                path + " has " + std::to_string(bytes) + " bytes, the manifest says " +
+                    std::to_string(entry.bytes) + "; the bundle is damaged, build it again");
+  }
+  std::vector<std::uint8_t> data = read_file(path, bytes);
+  const std::string digest = sha256(data.data(), data.size());
+  if (digest != entry.sha256) {
+    throw Error(Status::kModelFormat, path + " has sha256 " + digest.substr(0, 12) +
+                                          "..., the manifest says " + entry.sha256.substr(0, 12) +
+                                          "...; the bundle is damaged, build it again");
+  }
+  return data;
 }
 
 }  // namespace
@@ -58,16 +85,7 @@ Bundle read_bundle(const std::string &path) {
     throw Error(Status::kUnsupported,
                 "bundle " + path + " holds no native model; its report.json says why");
   }
-  const std::string file = path + "/" + kNativeModel;
-  if (size_of(file) != entry->second.bytes) {
-    throw Error(Status::kModelFormat,
-                file + " has another size than the manifest says; the bundle is damaged");
-  }
-  bundle.native_model = read_file(file, entry->second.bytes);
-  if (sha256(bundle.native_model.data(), bundle.native_model.size()) != entry->second.sha256) {
-    throw Error(Status::kModelFormat,
-                file + " has another digest than the manifest says; the bundle is damaged");
-  }
+  bundle.native_model = read_checked(path + "/" + kNativeModel, entry->second);
   return bundle;
 }
 

@@ -19,12 +19,15 @@ struct Manifest {
   std::string model;
   int scale = 2;
   std::string channels;
+  int receptive_field_radius = 0;  // in LR pixels
+  int size_multiple = 1;           // sides must divide by this
+  bool is_tileable = false;
   std::vector<std::string> precisions;
   std::string default_precision;
   std::map<std::string, FileEntry> files;
 };
 
-// Every number and name is bounded before use. Throws Error(kModelFormat).
+// The bounds are those of runtime/manifest.py. Throws Error(kModelFormat).
 Manifest parse_manifest(std::string_view text);
 
 }  // namespace esr
