@@ -1,5 +1,6 @@
 # Tests of the kernels and of the engine over them, the engine once for every cap of the ISA.
 esr_add_test(kernel_test)
+esr_add_test(tile_plan_test)
 esr_add_test(engine_test)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   set(caps scalar neon)

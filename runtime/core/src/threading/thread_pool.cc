@@ -1,6 +1,5 @@
 #include "threading/thread_pool.h"
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "threading/physical_cores.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -49,10 +49,10 @@ bool look_out(Condition &&is_met) {
 
 class ThreadPool::Impl {
  public:
-  explicit Impl(int num_threads) {
-    const unsigned processors = std::max(1U, std::thread::hardware_concurrency());
-    looks_out_ = static_cast<unsigned>(num_threads) <= processors;
+  // A thread that looks out takes a processor from one that works where there are too few.
+  explicit Impl(int num_threads) : looks_out_(num_threads <= usable_processors()) {
     try {
+      threads_.reserve(static_cast<std::size_t>(num_threads - 1));
       for (int worker = 1; worker < num_threads; ++worker) {
         threads_.emplace_back([this, worker] { serve(worker); });
       }
@@ -61,6 +61,9 @@ class ThreadPool::Impl {
       throw Error(Status::kBackend, "the system gave " + std::to_string(threads_.size() + 1) +
                                         " of " + std::to_string(num_threads) +
                                         " threads: " + error.what());
+    } catch (...) {
+      stop();
+      throw;
     }
   }
 
@@ -154,7 +157,7 @@ class ThreadPool::Impl {
   std::atomic<std::int32_t> next_task_{0};
   std::atomic<int> busy_{0};
   std::atomic<bool> is_closing_{false};
-  bool looks_out_ = false;
+  const bool looks_out_;
   Job job_;
   std::exception_ptr failure_;
   std::vector<std::thread> threads_;
