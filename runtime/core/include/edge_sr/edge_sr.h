@@ -63,7 +63,7 @@ typedef enum esr_status {
 ESR_API const char *esr_last_error(void);
 
 /* Name of a status, such as "invalid argument". */
-ESR_API const char *esr_status_name(esr_status status);
+ESR_API const char *esr_status_name(int32_t status);
 
 /* ---- Opening ---- */
 
@@ -137,7 +137,7 @@ typedef struct esr_plane {
   int32_t width;
   int32_t height;
   ptrdiff_t stride_bytes;
-  esr_sample_type sample_type;
+  int32_t sample_type; /* an esr_sample_type */
   int32_t bit_depth;  /* 8 for uint8 and float32, 9..16 for uint16 */
 } esr_plane;
 
@@ -172,11 +172,11 @@ typedef enum esr_chroma_location {
  * 9..16 uint16. */
 typedef struct esr_frame {
   size_t struct_size; /* set by esr_frame_init() */
-  esr_pixel_format format;
+  int32_t format; /* an esr_pixel_format */
   int32_t width;
   int32_t height;
   int32_t bit_depth;
-  esr_chroma_location chroma_location;
+  int32_t chroma_location; /* an esr_chroma_location */
   void *data[3];
   ptrdiff_t stride_bytes[3];
 } esr_frame;

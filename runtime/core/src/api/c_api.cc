@@ -183,7 +183,7 @@ const char *esr_version(void) { return ESR_VERSION; }
 
 const char *esr_last_error(void) { return last_error; }
 
-const char *esr_status_name(esr_status status) {
+const char *esr_status_name(int32_t status) {
   switch (status) {
     case ESR_OK:
       return "ok";

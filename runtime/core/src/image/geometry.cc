@@ -1,8 +1,5 @@
 #include "image/geometry.h"
 
-#include <algorithm>
-#include <cstdlib>
-#include <functional>
 #include <string>
 
 #include "base/error.h"
@@ -25,25 +22,6 @@ void check_side(std::int32_t width, std::int32_t height, std::int32_t largest, c
   }
 }
 
-// `samples` of a row include those of other components that lie between.
-void check_memory(const void *data, std::ptrdiff_t stride, std::int64_t samples, std::size_t bytes,
-                  const char *name) {
-  if (data == nullptr) fail(std::string(name) + " has no data");
-  const std::int64_t row = samples * static_cast<std::int64_t>(bytes);
-  constexpr std::int64_t kLargestStride = std::int64_t{1} << 30;
-  // The negation of the smallest stride overflows; compare both signs instead.
-  const bool is_bounded = stride >= -kLargestStride && stride <= kLargestStride;
-  if (!is_bounded || (stride < row && stride > -row)) {
-    fail(std::string(name) + " has a stride of " + std::to_string(stride) +
-         " bytes, its rows have " + std::to_string(row));
-  }
-  const auto address = reinterpret_cast<std::uintptr_t>(data);
-  if (address % bytes != 0 || stride % static_cast<std::ptrdiff_t>(bytes) != 0) {
-    fail(std::string(name) + " is not aligned to its samples of " + std::to_string(bytes) +
-         " bytes");
-  }
-}
-
 SampleType sample_type_of(const esr_plane &plane, const char *name) {
   const int depth = plane.bit_depth;
   switch (plane.sample_type) {
@@ -62,92 +40,13 @@ SampleType sample_type_of(const esr_plane &plane, const char *name) {
        " bits, which do not belong together");
 }
 
-struct Bytes {
-  const std::uint8_t *begin;
-  const std::uint8_t *end;
-};
-
-Bytes extent(const Plane &plane, std::int64_t samples) {
-  const std::uint8_t *first = plane.row(0);
-  const std::uint8_t *last = plane.row(plane.height - 1);
-  const auto row =
-      static_cast<std::ptrdiff_t>(samples) * static_cast<std::ptrdiff_t>(bytes_of(plane.type));
-  return {std::min(first, last, std::less<>()), std::max(first, last, std::less<>()) + row};
+RowLayout rows_of(const Plane &plane, int step) {
+  return {plane.data, plane.stride, plane.height, std::int64_t{plane.width} * step,
+          bytes_of(plane.type)};
 }
 
-void check_apart(const Plane &lr, const Plane &sr, std::int64_t lr_samples,
-                 std::int64_t sr_samples) {
-  const Bytes a = extent(lr, lr_samples);
-  const Bytes b = extent(sr, sr_samples);
-  if (std::less<>()(a.begin, b.end) && std::less<>()(b.begin, a.end)) {
-    fail("lr and sr overlap in memory");
-  }
-}
-
-struct Layout {
-  int sub_x = 1;  // luma samples per chroma sample
-  int sub_y = 1;
-  bool has_chroma = true;
-  bool is_interleaved = false;
-};
-
-Layout layout_of(const esr_frame &frame, const char *name) {
-  switch (frame.format) {
-    case ESR_FORMAT_GREY:
-      return {1, 1, false, false};
-    case ESR_FORMAT_YUV420P:
-      return {2, 2, true, false};
-    case ESR_FORMAT_YUV422P:
-      return {2, 1, true, false};
-    case ESR_FORMAT_YUV444P:
-      return {1, 1, true, false};
-    case ESR_FORMAT_NV12:
-      return {2, 2, true, true};
-  }
-  fail(std::string(name) + " has the unknown format " +
-       std::to_string(static_cast<int>(frame.format)));
-}
-
-ChromaPhase phase_of(const esr_frame &frame, const Layout &layout, const char *name) {
-  const int location = frame.chroma_location;
-  if (location < ESR_CHROMA_LEFT || location > ESR_CHROMA_TOP_LEFT) {
-    fail(std::string(name) + " has the unknown chroma location " + std::to_string(location));
-  }
-  constexpr float kCosited = -0.25F;
-  ChromaPhase phase;
-  if (layout.sub_x == 2 && location != ESR_CHROMA_CENTER) phase.x = kCosited;
-  if (layout.sub_y == 2 && location == ESR_CHROMA_TOP_LEFT) phase.y = kCosited;
-  return phase;
-}
-
-Plane frame_plane(const esr_frame &frame, int index, std::int32_t width, std::int32_t height,
-                  int samples_per_pixel, const char *name) {
-  const SampleType type = frame.bit_depth == 8 ? SampleType::kUint8 : SampleType::kUint16;
-  check_memory(frame.data[index], frame.stride_bytes[index],
-               static_cast<std::int64_t>(width) * samples_per_pixel, bytes_of(type), name);
-  return {static_cast<std::uint8_t *>(frame.data[index]),
-          width,
-          height,
-          frame.stride_bytes[index],
-          type,
-          frame.bit_depth};
-}
-
-}  // namespace
-
-Plane checked_plane(const esr_plane &plane, const char *name) {
-  check_side(plane.width, plane.height, kLargestSide * 4, name);
-  const SampleType type = sample_type_of(plane, name);
-  check_memory(plane.data, plane.stride_bytes, plane.width, bytes_of(type), name);
-  return {static_cast<std::uint8_t *>(plane.data),
-          plane.width,
-          plane.height,
-          plane.stride_bytes,
-          type,
-          plane.bit_depth};
-}
-
-void check_pair(const Plane &lr, const Plane &sr, int scale) {
+// What both planes and frames must fulfil; where they lie is checked apart.
+void check_likeness(const Plane &lr, const Plane &sr, int scale) {
   check_side(lr.width, lr.height, kLargestSide, "lr");
   if (sr.width != lr.width * scale || sr.height != lr.height * scale) {
     fail("sr of " + size_text(sr.width, sr.height) + " is not " + std::to_string(scale) +
@@ -156,31 +55,116 @@ void check_pair(const Plane &lr, const Plane &sr, int scale) {
   if (sr.type != lr.type || sr.bit_depth != lr.bit_depth) {
     fail("lr and sr differ in sample type or bit depth");
   }
-  check_apart(lr, sr, lr.width, sr.width);
+}
+
+struct Layout {
+  int sub_x = 1;  // luma samples per chroma sample
+  int sub_y = 1;
+  bool has_chroma = true;
+  bool is_interleaved = false;
+  bool is_high = false;  // the bits lie at the high end of a word
+};
+
+Layout layout_of(const esr_frame &frame, const char *name) {
+  switch (frame.format) {
+    case ESR_FORMAT_GREY:
+      return {1, 1, false, false, false};
+    case ESR_FORMAT_YUV420P:
+      return {2, 2, true, false, false};
+    case ESR_FORMAT_YUV422P:
+      return {2, 1, true, false, false};
+    case ESR_FORMAT_YUV444P:
+      return {1, 1, true, false, false};
+    case ESR_FORMAT_NV12:
+      return {2, 2, true, true, false};
+    case ESR_FORMAT_P010:
+      return {2, 2, true, true, true};
+  }
+  fail(std::string(name) + " has the unknown format " +
+       std::to_string(static_cast<int>(frame.format)));
+}
+
+void check_depth(const esr_frame &frame, const Layout &layout, const char *name) {
+  const int least = layout.is_high ? 9 : 8;
+  if (frame.bit_depth < least || frame.bit_depth > 16) {
+    fail(std::string(name) + " has " + std::to_string(frame.bit_depth) + " bits, not " +
+         std::to_string(least) + "..16");
+  }
+}
+
+ChromaPhase phase_of(const esr_frame &frame, const Layout &layout, const char *name) {
+  const int location = frame.chroma_location;
+  if (location < ESR_CHROMA_LEFT || location > ESR_CHROMA_TOP) {
+    fail(std::string(name) + " has the unknown chroma location " + std::to_string(location));
+  }
+  const bool is_left = location == ESR_CHROMA_LEFT || location == ESR_CHROMA_TOP_LEFT;
+  const bool is_top = location == ESR_CHROMA_TOP || location == ESR_CHROMA_TOP_LEFT;
+  constexpr float kCosited = -0.25F;
+  ChromaPhase phase;
+  if (layout.sub_x == 2 && is_left) phase.x = kCosited;
+  if (layout.sub_y == 2 && is_top) phase.y = kCosited;
+  return phase;
+}
+
+Plane frame_plane(const esr_frame &frame, int index, std::int32_t width, std::int32_t height) {
+  return {static_cast<std::uint8_t *>(frame.data[index]),
+          width,
+          height,
+          frame.stride_bytes[index],
+          frame.bit_depth == 8 ? SampleType::kUint8 : SampleType::kUint16,
+          frame.bit_depth};
+}
+
+void add_chroma(const esr_frame &frame, const Layout &layout, const char *name,
+                FramePlanes *planes) {
+  const std::int32_t width = (frame.width + layout.sub_x - 1) / layout.sub_x;
+  const std::int32_t height = (frame.height + layout.sub_y - 1) / layout.sub_y;
+  const int step = layout.is_interleaved ? 2 : 1;
+  planes->num_chroma = 2;
+  planes->num_areas = layout.is_interleaved ? 2 : 3;
+  for (int i = 1; i < planes->num_areas; ++i) {
+    const Plane plane = frame_plane(frame, i, width, height);
+    planes->areas[i] = checked_area(rows_of(plane, step),
+                                    std::string(name) + " plane " + std::to_string(i));
+    planes->chroma[i - 1] = {plane, step};
+  }
+  if (layout.is_interleaved) {
+    planes->chroma[1] = planes->chroma[0];
+    planes->chroma[1].plane.data += bytes_of(planes->luma.type);
+  }
+}
+
+}  // namespace
+
+Plane checked_plane(const esr_plane &plane, const char *name) {
+  check_side(plane.width, plane.height, kLargestSide * 4, name);
+  const Plane view{static_cast<std::uint8_t *>(plane.data),
+                   plane.width,
+                   plane.height,
+                   plane.stride_bytes,
+                   sample_type_of(plane, name),
+                   plane.bit_depth};
+  checked_area(rows_of(view, 1), name);
+  return view;
+}
+
+void check_pair(const Plane &lr, const Plane &sr, int scale) {
+  check_likeness(lr, sr, scale);
+  if (overlap(checked_area(rows_of(lr, 1), "lr"), checked_area(rows_of(sr, 1), "sr"))) {
+    fail("lr and sr overlap in memory");
+  }
 }
 
 FramePlanes checked_frame(const esr_frame &frame, const char *name) {
   const Layout layout = layout_of(frame, name);
   check_side(frame.width, frame.height, kLargestSide * 4, name);
-  if (frame.bit_depth < 8 || frame.bit_depth > 16) {
-    fail(std::string(name) + " has " + std::to_string(frame.bit_depth) + " bits, not 8..16");
-  }
+  check_depth(frame, layout, name);
   FramePlanes planes;
   planes.phase = phase_of(frame, layout, name);
-  planes.luma = frame_plane(frame, 0, frame.width, frame.height, 1, name);
-  if (!layout.has_chroma) return planes;
-  planes.num_chroma = 2;
-  const std::int32_t width = (frame.width + layout.sub_x - 1) / layout.sub_x;
-  const std::int32_t height = (frame.height + layout.sub_y - 1) / layout.sub_y;
-  for (int c = 0; c < 2; ++c) {
-    if (layout.is_interleaved) {
-      Plane plane = frame_plane(frame, 1, width, height, 2, name);
-      plane.data += static_cast<std::ptrdiff_t>(bytes_of(plane.type)) * c;
-      planes.chroma[c] = {plane, 2};
-    } else {
-      planes.chroma[c] = {frame_plane(frame, 1 + c, width, height, 1, name), 1};
-    }
-  }
+  planes.low_bits = layout.is_high ? 16 - frame.bit_depth : 0;
+  planes.luma = frame_plane(frame, 0, frame.width, frame.height);
+  planes.areas[0] = checked_area(rows_of(planes.luma, 1), std::string(name) + " plane 0");
+  if (layout.has_chroma) add_chroma(frame, layout, name, &planes);
   return planes;
 }
 
@@ -189,11 +173,17 @@ void check_frames(const esr_frame &lr_frame, const FramePlanes &lr, const esr_fr
   if (lr_frame.format != sr_frame.format || lr_frame.chroma_location != sr_frame.chroma_location) {
     fail("lr and sr differ in format or chroma location");
   }
-  check_pair(lr.luma, sr.luma, scale);
-  for (int c = 0; c < lr.num_chroma; ++c) {
-    check_apart(lr.chroma[c].plane, sr.chroma[c].plane,
-                static_cast<std::int64_t>(lr.chroma[c].plane.width - 1) * lr.chroma[c].step + 1,
-                static_cast<std::int64_t>(sr.chroma[c].plane.width - 1) * sr.chroma[c].step + 1);
+  check_likeness(lr.luma, sr.luma, scale);
+  for (int i = 0; i < sr.num_areas; ++i) {
+    for (int j = 0; j < lr.num_areas; ++j) {
+      if (overlap(lr.areas[j], sr.areas[i])) fail("lr and sr overlap in memory");
+    }
+    for (int j = 0; j < i; ++j) {
+      if (overlap(sr.areas[j], sr.areas[i])) {
+        fail("sr planes " + std::to_string(j) + " and " + std::to_string(i) +
+             " overlap in memory");
+      }
+    }
   }
 }
 
