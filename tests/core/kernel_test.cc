@@ -279,12 +279,15 @@ void check_tail(const Family &family, int scale, bool is_transposed) {
       taps.push_back(input.ring.row(0) + tap.group * input.ring.pitch() + tap.dx);
     }
     std::vector<Lane *> rows;
-    for (int p = 0; p < part.num_ry * scale; ++p) {
-      rows.push_back(sums.row(part.ky) + (part.ry0 * scale + p) * sums.pitch());
+    for (const TailPart::Row &row : part.rows) {
+      for (int rx = 0; rx < scale; ++rx) {
+        rows.push_back(sums.row(row.ky) + (row.ry * scale + rx) * sums.pitch());
+      }
     }
     family.kernels->tail({taps.data(), part.segments.data(),
                           static_cast<std::int32_t>(part.segments.size()), part.weights.data(),
-                          rows.data(), 0, part.num_ry, scale, kLongest});
+                          rows.data(), 0, static_cast<std::int32_t>(part.rows.size()), scale,
+                          kLongest});
   }
   double worst = 0.0;
   for (int ky = 0; ky < 5; ++ky) {

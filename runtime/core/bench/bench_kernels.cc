@@ -168,13 +168,17 @@ double time_tail(const Family &family) {
     for (int x = 0; x < kPixels; x += kStripStep) {
       for (std::size_t p = 0; p < tail.parts.size(); ++p) {
         const TailPart &part = tail.parts[p];
-        Lane *rows[4];
-        for (int i = 0; i < part.num_ry * 2; ++i) {
-          rows[i] = sums.row(part.ky) + (part.ry0 * 2 + i) * sums.pitch();
+        Lane *rows[kMaxTailSums];
+        std::size_t filled = 0;
+        for (const TailPart::Row &row : part.rows) {
+          for (int rx = 0; rx < 2; ++rx) {
+            rows[filled++] = sums.row(row.ky) + (row.ry * 2 + rx) * sums.pitch();
+          }
         }
         family.kernels->tail({taps[p].data(), part.segments.data(),
                               static_cast<std::int32_t>(part.segments.size()), part.weights.data(),
-                              rows, x, part.num_ry, 2, std::min(kStripStep, kPixels - x)});
+                              rows, x, static_cast<std::int32_t>(part.rows.size()), 2,
+                              std::min(kStripStep, kPixels - x)});
       }
     }
   });

@@ -19,6 +19,7 @@ using Lane = std::uint32_t;
 
 constexpr int kMaxVectorLanes = 16;
 constexpr int kMaxScale = 4;
+constexpr int kMaxTailSums = 16;  // pointers of a TailRow
 
 // One convolution over a run of pixels, with its activation.
 // sum[o][x] = init[o] + sum over t of taps[t][tap_offset + x] * weight[o][t]
@@ -48,16 +49,16 @@ struct TailSegment {
   std::int32_t rx_end;
 };
 
-// One input row's share of the sub-pixel convolution: adds to raw sums (float32 or int32) of the
-// phases ry in a range and rx in 0..scale-1.
+// One input row's share of the sub-pixel convolution: adds to raw sums (float32 or int32) of some
+// SR rows, each with the phases rx in 0..scale-1.
 struct TailRow {
   const Lane *const *taps;      // the segments' taps, one segment after the other
   const TailSegment *segments;  //
   std::int32_t num_segments;    //
-  const Lane *weights;          // for each segment: [tap][ry][rx of the segment]
-  Lane *const *sums;            // num_ry * scale pointers, added to in place
+  const Lane *weights;          // for each segment: [tap][row][rx of the segment]
+  Lane *const *sums;            // num_rows * scale pointers, added to in place
   std::ptrdiff_t offset;        // in lanes, into taps and sums alike
-  std::int32_t num_ry;          // 1..max_tail_ry(scale)
+  std::int32_t num_rows;        // num_rows * scale is at most max_tail_phases
   std::int32_t scale;           //
   std::int32_t count;           // pixels
 };
@@ -135,7 +136,7 @@ struct RowKernels {
   std::int32_t zero_point;          // int8: what is added to q in a lane (128 or 0)
   bool is_signed16;                 // int8 kept as two int16
   const std::uint8_t *block_sizes;  // descending, ends with 0
-  std::int32_t max_tail_phases;     // num_ry * scale of a TailRow is at most this
+  std::int32_t max_tail_phases;     // num_rows * scale of a TailRow is at most this
   void (*conv)(const ConvRow &);
   void (*tail)(const TailRow &);
   void (*load)(const LoadRow &);

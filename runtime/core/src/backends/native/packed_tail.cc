@@ -33,11 +33,9 @@ class Support {
     return false;
   }
 
-  bool uses_column(int ry0, int num_ry, int rx, int ky, int kx) const {
-    for (int ry = ry0; ry < ry0 + num_ry; ++ry) {
-      if (uses(ry, rx, ky, kx)) return true;
-    }
-    return false;
+  bool uses_column(const std::vector<TailPart::Row> &rows, int rx, int kx) const {
+    return std::any_of(rows.begin(), rows.end(),
+                       [&](const TailPart::Row &row) { return uses(row.ry, rx, row.ky, kx); });
   }
 
  private:
@@ -55,7 +53,7 @@ struct Range {
 Range column_phases(const Support &support, const TailPart &part, int kx, int scale) {
   Range range{scale, 0};
   for (int rx = 0; rx < scale; ++rx) {
-    if (!support.uses_column(part.ry0, part.num_ry, rx, part.ky, kx)) continue;
+    if (!support.uses_column(part.rows, rx, kx)) continue;
     range.begin = std::min(range.begin, rx);
     range.end = rx + 1;
   }
@@ -69,16 +67,16 @@ Range column_phases(const Support &support, const TailPart &part, int kx, int sc
 void add_weights(const Layer &layer, LaneType type, const RowKernels &kernels, int scale,
                  const Range &phases, int kx, int group, TailPart *part,
                  std::vector<Lane> *weights) {
-  TapSlots slots;
   const int first = group * kernels.channels_per_lane;
-  for (int c = 0; c < kernels.channels_per_lane && first + c < layer.in_channels; ++c) {
-    slots[static_cast<std::size_t>(c)] = {first + c, part->ky, kx};
-  }
   part->taps.push_back({group, kx - layer.kernel / 2});
-  for (int ry = part->ry0; ry < part->ry0 + part->num_ry; ++ry) {
+  for (const TailPart::Row &row : part->rows) {
+    TapSlots slots;
+    for (int c = 0; c < kernels.channels_per_lane && first + c < layer.in_channels; ++c) {
+      slots[static_cast<std::size_t>(c)] = {first + c, row.ky, kx};
+    }
     for (int rx = phases.begin; rx < phases.end; ++rx) {
       weights->push_back(
-          encode_weights(layer, type, kernels.channels_per_lane, ry * scale + rx, slots));
+          encode_weights(layer, type, kernels.channels_per_lane, row.ry * scale + rx, slots));
     }
   }
 }
@@ -158,6 +156,26 @@ void check_tail(const Layer &layer, int scale) {
   }
 }
 
+// Rows with any product, in as few passes as the registers allow, and those as equal as can be.
+std::vector<std::vector<TailPart::Row>> split_rows(const Layer &layer, const Support &support,
+                                                   const RowKernels &kernels, int scale) {
+  std::vector<TailPart::Row> rows;
+  for (int ky = 0; ky < layer.kernel; ++ky) {
+    for (int ry = 0; ry < scale; ++ry) {
+      if (support.uses_row(ry, ky)) rows.push_back({ky, ry});
+    }
+  }
+  const auto most = static_cast<std::size_t>(std::max(1, kernels.max_tail_phases / scale));
+  const std::size_t passes = (rows.size() + most - 1) / most;
+  std::vector<std::vector<TailPart::Row>> parts;
+  for (std::size_t p = 0; p < passes; ++p) {
+    const auto begin = static_cast<std::ptrdiff_t>(rows.size() * p / passes);
+    const auto end = static_cast<std::ptrdiff_t>(rows.size() * (p + 1) / passes);
+    parts.emplace_back(rows.begin() + begin, rows.begin() + end);
+  }
+  return parts;
+}
+
 }  // namespace
 
 PackedTail pack_tail(const Layer &layer, LaneType type, const RowKernels &kernels, int scale) {
@@ -167,22 +185,11 @@ PackedTail pack_tail(const Layer &layer, LaneType type, const RowKernels &kernel
   tail.kernel = layer.kernel;
   tail.scale = scale;
   const Support support(layer, type, scale);
-  const int most = std::max(1, kernels.max_tail_phases / scale);
-  for (int ky = 0; ky < layer.kernel; ++ky) {
-    Range rows{scale, 0};
-    for (int ry = 0; ry < scale; ++ry) {
-      if (!support.uses_row(ry, ky)) continue;
-      rows.begin = std::min(rows.begin, ry);
-      rows.end = ry + 1;
-    }
-    for (int ry = rows.begin; ry < rows.end; ry += most) {
-      TailPart part;
-      part.ky = ky;
-      part.ry0 = ry;
-      part.num_ry = std::min(most, rows.end - ry);
-      fill_part(layer, type, kernels, scale, support, &part);
-      tail.parts.push_back(std::move(part));
-    }
+  for (const std::vector<TailPart::Row> &rows : split_rows(layer, support, kernels, scale)) {
+    TailPart part;
+    part.rows = rows;
+    fill_part(layer, type, kernels, scale, support, &part);
+    tail.parts.push_back(std::move(part));
   }
   fill_levels(layer, type, &tail);
   return tail;

@@ -8,16 +8,19 @@
 
 namespace esr::native {
 
-// Row ky of the kernel for phases ry0 .. ry0+num_ry-1: feature row y adds to the sums of LR row
-// y - (ky - kernel/2). Structural zeros of a transposed convolution are left out.
+// SR rows that a row of features adds to in one pass, so that its lanes are loaded once for all of
+// them. Structural zeros of a transposed convolution are left out.
 struct TailPart {
+  // Kernel row ky of phase ry: feature row y adds to row ry of LR row y - (ky - kernel/2).
+  struct Row {
+    int ky = 0;
+    int ry = 0;
+  };
   struct Tap {
     int group = 0;
     int dx = 0;
   };
-  int ky = 0;
-  int ry0 = 0;
-  int num_ry = 0;
+  std::vector<Row> rows;
   std::vector<kernels::TailSegment> segments;
   std::vector<Tap> taps;
   AlignedBuffer<Lane> weights;
@@ -27,7 +30,7 @@ struct PackedTail {
   const RowKernels *kernels = nullptr;
   int kernel = 1;
   int scale = 2;
-  std::vector<TailPart> parts;           // by ky
+  std::vector<TailPart> parts;
   std::vector<Lane> init;                // [phase]: float32 bias, or int32 zero
   std::vector<std::int32_t> correction;  // INT8: [ky][phase], what zero_point adds, negated
   std::vector<float> factors;            // INT8: [phase], grey levels per unit of a sum

@@ -80,6 +80,7 @@ Scratch::Scratch(const Chain &chain, int window_width) : width(window_width) {
   }
   const int phases = chain.scale * chain.scale;
   sums = RowRing(chain.tail.kernel, phases, width, 0);
+  unused_sums = RowRing(1, chain.scale, width, 0);
   if (chain.has_base) {
     base_rows = RowRing(5, 1, width, 0);
     base = RowRing(1, phases, width, 0);

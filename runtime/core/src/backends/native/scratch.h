@@ -52,6 +52,7 @@ struct Scratch {
   std::vector<RowRing> outside;         // a row of zeros in each stage's form
   AlignedBuffer<Lane> strips[2];        // between the layers of a stage
   RowRing sums;                         // phases of the LR rows that the tail is adding to
+  RowRing unused_sums;                  // takes what belongs to rows of other tiles
   RowRing base_rows;                    // LR rows as grey levels
   RowRing base;                         // scale * scale phases of the base of a row
   AlignedBuffer<float> vertical;

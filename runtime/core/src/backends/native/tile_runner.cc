@@ -258,21 +258,34 @@ class TileRunner {
     }
   }
 
+  // The sums of SR row ry of LR row y, or a row that nobody reads if y is not of this core.
+  Lane *sums_of(std::int32_t y, int ry) {
+    const bool is_ours = y >= core_.y0 && y < core_.y1;
+    RowRing &ring = is_ours ? scratch_.sums : scratch_.unused_sums;
+    return ring.row(is_ours ? y : 0) + (is_ours ? ry * chain_.scale : 0) * ring.pitch();
+  }
+
   void scatter_strip(std::int32_t y, std::int32_t x, std::int32_t count) {
     const PackedTail &tail = chain_.tail;
     const Lane *const *taps = scratch_.tail_taps.data();
     for (const TailPart &part : tail.parts) {
-      const std::int32_t row_y = y - (part.ky - tail.kernel / 2);
-      if (row_y >= core_.y0 && row_y < core_.y1) {
-        Lane *sums[kMaxScale * kMaxScale];
-        for (int p = 0; p < part.num_ry * tail.scale; ++p) {
-          sums[p] = scratch_.sums.row(row_y) + (part.ry0 * tail.scale + p) * scratch_.sums.pitch();
+      Lane *sums[kMaxTailSums];
+      std::size_t filled = 0;
+      bool is_needed = false;
+      for (const TailPart::Row &row : part.rows) {
+        const std::int32_t row_y = y - (row.ky - tail.kernel / 2);
+        is_needed = is_needed || (row_y >= core_.y0 && row_y < core_.y1);
+        Lane *first = sums_of(row_y, row.ry);
+        for (int rx = 0; rx < tail.scale; ++rx) {
+          sums[filled++] = first + rx * scratch_.sums.pitch();
         }
-        tail.kernels->tail({taps, part.segments.data(),
-                            static_cast<std::int32_t>(part.segments.size()), part.weights.data(),
-                            sums, x, part.num_ry, tail.scale, count});
       }
+      const Lane *const *part_taps = taps;
       taps += part.taps.size();
+      if (!is_needed) continue;
+      tail.kernels->tail({part_taps, part.segments.data(),
+                          static_cast<std::int32_t>(part.segments.size()), part.weights.data(),
+                          sums, x, static_cast<std::int32_t>(part.rows.size()), tail.scale, count});
     }
   }
 

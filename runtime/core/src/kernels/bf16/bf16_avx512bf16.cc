@@ -18,7 +18,7 @@ struct Bf16Avx512 {
   static constexpr std::uint8_t kBlockSizes[] = {14, 12, 8, 4, 2, 0};
   static constexpr int kMaxTailPhases = 9;
   static constexpr int vectors(int size) { return size >= 12 ? 2 : size == 8 ? 3 : 6; }
-  static constexpr int tail_vectors(int phases) { return phases <= 4 ? 6 : phases <= 8 ? 3 : 2; }
+  static constexpr int tail_vectors(int phases) { return phases <= 4 ? 6 : phases <= 6 ? 4 : 3; }
 
   // Kept in a register: see fp32_avx512.cc.
   static ESR_INLINE Data load(const Lane *lanes) {

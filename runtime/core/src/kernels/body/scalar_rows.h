@@ -50,7 +50,7 @@ void scalar_tail_row(const TailRow &row) {
     const TailSegment &segment = row.segments[s];
     for (int t = 0; t < segment.num_taps; ++t) {
       const Lane *tap = *taps++ + row.offset;
-      for (int ry = 0; ry < row.num_ry; ++ry) {
+      for (int ry = 0; ry < row.num_rows; ++ry) {
         for (int rx = segment.rx_begin; rx < segment.rx_end; ++rx) {
           const Lane weight = *weights++;
           Lane *sums = row.sums[ry * row.scale + rx] + row.offset;

@@ -93,8 +93,8 @@ void tail_span(const TailRow &row) {
 
 template <class T, int S, int NRY = 1>
 void tail_rows(const TailRow &row) {
-  if constexpr (NRY <= S && NRY * S <= T::kMaxTailPhases) {
-    if (row.num_ry == NRY) return tail_span<T, S, NRY>(row);
+  if constexpr (NRY * S <= T::kMaxTailPhases) {
+    if (row.num_rows == NRY) return tail_span<T, S, NRY>(row);
     tail_rows<T, S, NRY + 1>(row);
   }
 }

@@ -18,7 +18,7 @@ struct Fp32Avx512 {
   static constexpr std::uint8_t kBlockSizes[] = {14, 12, 8, 4, 2, 1, 0};
   static constexpr int kMaxTailPhases = 9;
   static constexpr int vectors(int size) { return size >= 12 ? 2 : size == 8 ? 3 : 6; }
-  static constexpr int tail_vectors(int phases) { return phases <= 4 ? 6 : phases <= 8 ? 3 : 2; }
+  static constexpr int tail_vectors(int phases) { return phases <= 4 ? 6 : phases <= 6 ? 4 : 3; }
 
   // GCC would fold one load into several FMA memory operands, which halves the speed: the empty
   // assembly keeps the vector in a register.

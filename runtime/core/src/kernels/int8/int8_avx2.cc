@@ -21,7 +21,7 @@ struct Int8Avx2 {
   static constexpr int kChannels = 2;
   static constexpr bool kIsQuantized = true;
   static constexpr std::uint8_t kBlockSizes[] = {4, 2, 0};
-  static constexpr int kMaxTailPhases = 6;
+  static constexpr int kMaxTailPhases = 4;
   static constexpr int vectors(int size) { return size == 4 ? 2 : 4; }
   static constexpr int tail_vectors(int phases) { return phases <= 2 ? 4 : phases <= 4 ? 2 : 1; }
 
