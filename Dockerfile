@@ -2,6 +2,11 @@
 #   docker build --target runtime -t edge-sr:runtime .   upscale and benchmark; no torch, no onnx
 #   docker build --target export  -t edge-sr:export .    train, evaluate and build bundles
 FROM python:3.11-slim-bookworm AS wheel
+# The native engine is compiled here; the images below hold no compiler.
+# hadolint ignore=DL3008 - a stable release of Debian has one version of it
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends g++ \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .

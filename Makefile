@@ -1,4 +1,4 @@
-.PHONY: install lint test bundle docker constraints
+.PHONY: install lint test bundle docker constraints core core-test core-sanitize core-aarch64 core-fuzz
 
 install:  ## everything for development, in the active virtual environment
 	pip install -c constraints.txt -e ".[export,train,dev]"
@@ -27,3 +27,46 @@ constraints:  ## tested versions for every Python; GPU libraries stay open, torc
 docker:
 	docker build --target runtime -t edge-sr:runtime .
 	docker build --target export -t edge-sr:export .
+
+JOBS = $(shell nproc)
+CORE = cmake -S runtime
+BUILD = cmake --build
+CTEST = ctest --output-on-failure --test-dir
+
+core:  ## the C library, into build/core/core
+	$(CORE) -B build/core
+	$(BUILD) build/core -j $(JOBS)
+
+core-test:  ## its tests, on every ISA that this CPU has
+	$(CORE) -B build/core-test -DEDGE_SR_TESTS=ON -DEDGE_SR_WERROR=ON
+	$(BUILD) build/core-test -j $(JOBS)
+	$(CTEST) build/core-test
+
+core-sanitize:  ## its tests under the address, undefined-behaviour and thread sanitizers
+	$(CORE) -B build/core-address -DEDGE_SR_TESTS=ON -DEDGE_SR_SANITIZE=address,undefined
+	$(BUILD) build/core-address -j $(JOBS)
+	$(CTEST) build/core-address
+	$(CORE) -B build/core-thread -DEDGE_SR_TESTS=ON -DEDGE_SR_SANITIZE=thread
+	$(BUILD) build/core-thread -j $(JOBS)
+	$(CTEST) build/core-thread
+
+core-aarch64:  ## its tests on 64-bit ARM; needs g++-aarch64-linux-gnu and qemu-user
+	$(CORE) -B build/core-aarch64 -DEDGE_SR_TESTS=ON \
+		-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake
+	$(BUILD) build/core-aarch64 -j $(JOBS)
+	$(CTEST) build/core-aarch64 -j 4
+
+FUZZ_SECONDS = 600
+FUZZ_TARGETS = json safetensors manifest network_file engine frame
+FUZZ = build/core-fuzz/core/fuzz
+
+core-fuzz:  ## its libFuzzer targets one after the other, FUZZ_SECONDS each; needs clang
+	$(CORE) -B build/core-fuzz -DEDGE_SR_FUZZ=ON \
+		-DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
+	$(BUILD) build/core-fuzz -j $(JOBS) --target fuzz
+	set -e; for target in $(FUZZ_TARGETS); do \
+		corpus=tests/corpus/$$target; [ $$target = engine ] && corpus=tests/corpus/network_file; \
+		mkdir -p $(FUZZ)/$$target; \
+		$(FUZZ)/fuzz_$$target -dict=runtime/core/fuzz/native.dict -max_total_time=$(FUZZ_SECONDS) \
+			-artifact_prefix=$$corpus/ $(FUZZ)/$$target $$corpus; \
+	done

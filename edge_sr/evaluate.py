@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -149,30 +149,33 @@ def _onnx_rows(path: Path, scale: int | None, threads: int) -> tuple[int, list[R
 
 @contextmanager
 def _bundle_rows(args: argparse.Namespace) -> Iterator[tuple[int, list[Row]]]:
-    from runtime import Upscaler
+    from runtime import UnsupportedError, Upscaler, read_manifest
 
-    opened: dict[str, Upscaler] = {}
-
-    def open_precision(precision: str | None) -> Upscaler:
-        upscaler = Upscaler.open(
-            args.model, backend=args.backend, precision=precision, threads=args.threads
-        )
-        opened[upscaler.precision] = upscaler
-        return upscaler
-
-    try:
-        wanted = args.precision.split(",") if args.precision else [None]
-        manifest = open_precision(wanted[0]).manifest
-        _check_scale(manifest.scale, args.scale)
-        precisions = args.precision.split(",") if args.precision else manifest.precisions
-        for precision in precisions:
-            if precision not in opened:
-                open_precision(precision)
-        rows: list[Row] = [(manifest.model, p, _eight_bit(opened[p])) for p in precisions]
+    manifest = read_manifest(args.model)
+    _check_scale(manifest.scale, args.scale)
+    named = args.precision.split(",") if args.precision else []
+    rows: list[Row] = []
+    with ExitStack() as stack:
+        for precision in named or manifest.precisions:
+            try:
+                upscaler = Upscaler.open(
+                    args.model,
+                    backend=args.backend,
+                    precision=precision,
+                    threads=args.threads,
+                    may_fall_back=False,
+                )
+            except UnsupportedError as error:
+                # One asked for by name must run; of all that a bundle holds some may not.
+                if named:
+                    raise
+                sys.stderr.write(f"skipped {precision}: {error}\n")
+                continue
+            stack.enter_context(upscaler)
+            rows.append((manifest.model, precision, _eight_bit(upscaler)))
+        if not rows:
+            raise UnsupportedError(f"no precision of {args.model} runs here")
         yield manifest.scale, rows
-    finally:
-        for upscaler in opened.values():
-            upscaler.close()
 
 
 def _eight_bit(upscaler: Any) -> LumaUpscaler:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import onnx
 
 from calibration.frames import CalibrationFrames, load_calibration_frames
+from export.bf16 import measure_bf16
 from export.bundle import folder_bytes, manifest_of, staged_folder, write_file, write_graphs
 from export.crops import Crop, crops_of
 from export.float_graph import Check, build_float_graph
@@ -18,7 +19,7 @@ from export.half import to_half
 from export.int8 import Int8Build, Measure, build_int8
 from export.latency import measure_latency
 from export.native_pack import NativeModel, Unpacked, pack_or_reason
-from export.plan import BuildPlan
+from export.plan import OFFERED, BuildPlan
 from export.report import BuildFacts, report_html, report_json, report_of
 from export.source import Source
 from export.verify import (
@@ -70,6 +71,8 @@ def build_bundle(source: Source, plan: BuildPlan, say: Say) -> dict[str, Any]:
         built = build_precisions(base.twin, plan, frames, pairs, say)
         native = pack_or_reason(base.twin, plan.scale, int8_twin=built.twins.get("int8"))
         say(f"native       {native.text}")
+        if isinstance(native, NativeModel):
+            plan, built = offer_bf16(native, plan, built, pairs, say)
         files = _write_models(folder, plan, built, source, native)
         checks = [*base.checks, *built.checks, *_check_tiles(folder, plan, pairs)]
         if isinstance(native, NativeModel):
@@ -108,9 +111,9 @@ def build_precisions(
     twins, quality = {"fp32": twin}, {"fp32": quality_of(scores, scores)}
     say(f"fp32         {mean(scores):.3f} dB on held-out pictures")
     int8 = None
-    if "fp16" in plan.precisions:
+    if "fp16" in plan.graphs:
         twins["fp16"] = to_half(twin)
-    if "int8" in plan.precisions:
+    if "int8" in plan.graphs:
         measure = Measure(pairs, plan.scale, mean(scores), plan.threads)
         int8 = build_int8(twin, frames, measure, budget_db=plan.max_drop["int8"], say=say)
         twins["int8"] = int8.twin
@@ -131,6 +134,29 @@ def build_precisions(
     return Precisions(twins, quality, int8, tuple(checks))
 
 
+def offer_bf16(
+    native: NativeModel, plan: BuildPlan, built: Precisions, pairs: Sequence[HeldOut], say: Say
+) -> tuple[BuildPlan, Precisions]:
+    """Plan and precisions with bf16, if it can be measured here and is within its budget."""
+    reference, allowed = built.quality["fp32"].per_picture, plan.max_drop[OFFERED]
+    try:
+        quality = measure_bf16(native, pairs, plan.scale, reference, threads=plan.threads)
+    except UnsupportedError as error:
+        say(f"bf16         not offered: {error}")
+        return plan, built
+    drop = f"drop {signless(quality.drop_db, 3):.3f} dB, {allowed:g} allowed"
+    if not quality.drop_db <= allowed:
+        say(f"bf16         not offered: {drop}")
+        return plan, built
+    say(f"bf16         {drop}")
+    check = Check("bf16: PSNR drop against fp32", quality.drop_db, allowed, "dB")
+    measured = {**built.quality, OFFERED: quality}
+    return (
+        replace(plan, offers_bf16=True),
+        replace(built, quality=measured, checks=(*built.checks, check)),
+    )
+
+
 def _write_models(
     folder: Path, plan: BuildPlan, built: Precisions, source: Source, native: NativeModel | Unpacked
 ) -> dict[str, FileEntry]:
@@ -149,7 +175,7 @@ def _write_models(
 
 def _check_tiles(folder: Path, plan: BuildPlan, pairs: Sequence[HeldOut]) -> list[Check]:
     checks = []
-    for name in plan.precisions:
+    for name in plan.graphs:
         tiled = check_tiled(folder, name, pairs, threads=plan.threads)
         title = f"{name}: tiles of {tiled.tile_size} against whole frame"
         checks.append(Check(title, tiled.levels, TILED_LEVELS, "levels"))
@@ -159,7 +185,7 @@ def _check_tiles(folder: Path, plan: BuildPlan, pairs: Sequence[HeldOut]) -> lis
 def _check_native(folder: Path, plan: BuildPlan, pairs: Sequence[HeldOut], say: Say) -> list[Check]:
     """The native engine against ONNX Runtime, if this installation has the engine."""
     checks: list[Check] = []
-    for name in plan.precisions:
+    for name in plan.graphs:
         if name == "fp16":
             continue
         try:

@@ -50,7 +50,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--precision", default="int8", help="fp32,fp16,int8, comma separated; default int8")
     add("--calibration", type=Path, help="folder of LR pictures or a video; default: built in")
     add("--out", type=Path, help="bundle folder; default by name, as fsrcnn-x2-int8.esr")
-    add("--max-drop", default="", help="loss allowed in dB, default int8=0.10,fp16=0.02")
+    add("--max-drop", default="", help="loss allowed in dB, default int8=0.10,fp16=0.02,bf16=0.02")
     add("--threads", type=int, default=0, help="for measuring; 0 = one per physical core")
     add("--overwrite", action="store_true", help="replace an existing bundle")
     add("--dry-run", action="store_true", help="stop after the plan")
@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     report = build_bundle(source, plan, say)
     if not args.json:
         sys.stdout.write("\n".join(outcome_lines(plan, report)) + "\n")
-    return {**result, **shown_numbers(report)}
+    return {**result, "precisions": report["precisions"], **shown_numbers(report)}
 
 
 def shown_numbers(report: dict[str, Any]) -> dict[str, Any]:

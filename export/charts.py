@@ -8,7 +8,13 @@ from typing import Any
 
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 MOST_PICTURES = 10
-COLOURS = {"bicubic": "#9aa5b1", "fp32": "#1d4e89", "fp16": "#2a9d8f", "int8": "#e07a3f"}
+COLOURS = {
+    "bicubic": "#9aa5b1",
+    "fp32": "#1d4e89",
+    "fp16": "#2a9d8f",
+    "bf16": "#8661c1",
+    "int8": "#e07a3f",
+}
 
 
 def gain_chart(bicubic: Mapping[str, float], scores: Mapping[str, Mapping[str, float]]) -> str:

@@ -8,13 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from runtime import manifest
+
 PRECISIONS = ("fp32", "fp16", "int8")
-MAX_DROP_DB = {"fp16": 0.02, "int8": 0.10}
+# bf16 needs no build of its own: a bundle offers it where it was measured within its budget.
+OFFERED = "bf16"
+MAX_DROP_DB = {"fp16": 0.02, "bf16": 0.02, "int8": 0.10}
 
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """One build. ``requested`` is what was asked for; fp32 is always built besides."""
+    """One build. ``requested`` is what was asked for; fp32 is always built besides.
+
+    ``offers_bf16`` becomes true once bf16 was measured within its budget.
+    """
 
     model: str
     scale: int
@@ -25,11 +32,18 @@ class BuildPlan:
     max_drop: Mapping[str, float] = field(default_factory=lambda: dict(MAX_DROP_DB))
     is_overwriting: bool = False
     threads: int = 0
+    offers_bf16: bool = False
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """The precisions with a graph of their own, highest first."""
+        return tuple(p for p in PRECISIONS if p == "fp32" or p in self.requested)
 
     @property
     def precisions(self) -> tuple[str, ...]:
         """All precisions of the bundle, highest first."""
-        return tuple(p for p in PRECISIONS if p == "fp32" or p in self.requested)
+        offered = {*self.graphs, OFFERED} if self.offers_bf16 else {*self.graphs}
+        return tuple(p for p in manifest.PRECISIONS if p in offered)
 
     @property
     def default_precision(self) -> str:

@@ -59,6 +59,7 @@ def report_of(facts: BuildFacts, files: Mapping[str, FileEntry], size: int) -> d
         "scale": plan.scale,
         "receptive_field_radius": facts.source.spec.receptive_field_radius,
         "precisions": list(plan.precisions),
+        "graphs": list(plan.graphs),
         "default_precision": plan.default_precision,
         "quality": {
             name: {**asdict(quality), "allowed_db": plan.max_drop.get(name)}

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from runtime.atomic import written_beside
 from runtime.backends import BACKENDS
 from runtime.cli import run_main
+from runtime.errors import UnsupportedError
 from runtime.manifest import PRECISIONS, read_manifest
 from runtime.stats import device_facts, peak_memory_mb, summarize
 from runtime.upscaler import Upscaler
@@ -124,18 +125,31 @@ def _opened(
     args: argparse.Namespace, precisions: list[str], tile_sizes: list[int]
 ) -> Iterator[list[Case]]:
     cases: list[Case] = []
+    skipped: list[str] = []
     try:
         for precision in precisions:
             for tile_size in tile_sizes:
-                upscaler = Upscaler.open(
-                    args.bundle,
-                    backend=args.backend,
-                    precision=precision,
-                    threads=args.threads,
-                    tile_size=tile_size,
-                    device=args.device,
-                )
+                try:
+                    upscaler = Upscaler.open(
+                        args.bundle,
+                        backend=args.backend,
+                        precision=precision,
+                        threads=args.threads,
+                        tile_size=tile_size,
+                        device=args.device,
+                        may_fall_back=False,
+                    )
+                except UnsupportedError as error:
+                    # Asked for by name it must run; of all that a bundle holds some may not.
+                    if args.precision:
+                        raise
+                    skipped.append(f"{precision}: {error}")
+                    break
                 cases.append(Case(upscaler))
+        if not cases:
+            raise UnsupportedError("; ".join(skipped))
+        for line in skipped:
+            sys.stderr.write(f"skipped {line}\n")
         yield cases
     finally:
         for case in cases:

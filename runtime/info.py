@@ -1,4 +1,4 @@
-"""Show what a bundle holds, after checking every file of it.
+"""Show what a bundle holds, after checking every file of it, with what can run it here.
 
     python -m runtime.info fsrcnn-x2-int8.esr
 
@@ -12,8 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from runtime.backends import BACKENDS, open_backend
 from runtime.cli import run_main
-from runtime.manifest import read_manifest, verify_file
+from runtime.errors import BackendError, ModelFormatError, UnsupportedError
+from runtime.manifest import Manifest, read_manifest, verify_file
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -45,9 +47,29 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "files": {name: entry.bytes for name, entry in manifest.files.items()},
         "quality": manifest.quality,
         "provenance": manifest.provenance,
+        "backends": {name: backend_facts(name, args.bundle, manifest) for name in BACKENDS},
     }
     if not args.json:
         _print_facts(facts)
+    return facts
+
+
+def backend_facts(name: str, bundle: Path, manifest: Manifest) -> dict[str, Any]:
+    """What a backend runs of the bundle on this machine, and why not the rest."""
+    facts: dict[str, Any] = {"version": None, "runs": {}, "refuses": {}}
+    for precision in manifest.precisions:
+        try:
+            backend = open_backend(name, bundle, manifest, precision=precision, threads=1)
+        except (UnsupportedError, ModelFormatError, BackendError) as error:
+            facts["refuses"][precision] = str(error).removeprefix(f"{name}: ")
+            continue
+        info = backend.info
+        backend.close()
+        facts["version"] = info.version
+        if info.precision == precision:
+            facts["runs"][precision] = info.provider
+        else:
+            facts["refuses"][precision] = f"this CPU has no {precision}; {info.precision} runs"
     return facts
 
 
@@ -62,7 +84,20 @@ def _print_facts(facts: dict[str, Any]) -> None:
             lines.append(
                 f"  {precision}: {quality['psnr']:.2f} dB, {quality['drop_db']:+.3f} dB below fp32"
             )
+    for name, backend in facts["backends"].items():
+        lines += _backend_lines(name, backend)
     print("\n".join(lines))  # noqa: T201
+
+
+def _backend_lines(name: str, backend: dict[str, Any]) -> list[str]:
+    lines = []
+    if backend["runs"]:
+        runs = ", ".join(f"{precision} on {on}" for precision, on in backend["runs"].items())
+        lines.append(f"{name} {backend['version']}: {runs}")
+    refused: dict[str, list[str]] = {}
+    for precision, reason in backend["refuses"].items():
+        refused.setdefault(reason, []).append(precision)
+    return lines + [f"{name} not for {', '.join(of)}: {reason}" for reason, of in refused.items()]
 
 
 def main(argv: list[str] | None = None) -> int:

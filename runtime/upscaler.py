@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -12,13 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.backends import Backend, BackendInfo, open_backend
+from runtime.backends import Backend, BackendInfo, FrameBackend, open_backend
 from runtime.errors import UnsupportedError
 from runtime.manifest import Manifest, read_manifest
 from runtime.resample import upscale_bicubic
 from runtime.tiling import upscale_tiled
 
 Picture = NDArray[Any]
+
+_log = logging.getLogger("edge_sr.runtime")
 
 # ITU-R BT.601 limited range, RGB in 0..255 to Y, Cb, Cr: what luminance networks are trained on.
 _YCBCR_FROM_RGB = (
@@ -33,21 +36,6 @@ class Upscaler:
     """An open bundle. One call at a time; a context manager that closes itself."""
 
     def __init__(self, manifest: Manifest, backend: Backend, *, tile_size: int = 0) -> None:
-        halo = manifest.receptive_field_radius
-        if tile_size < 0:
-            raise ValueError(f"tile size {tile_size} must not be negative")
-        if tile_size and not manifest.tileable:
-            raise UnsupportedError(f"{manifest.model} has global operations and cannot be tiled")
-        if tile_size and tile_size <= 2 * halo:
-            raise ValueError(
-                f"tile size {tile_size} leaves no core with halo {halo}; "
-                f"use at least {2 * halo + 1}, or 0 for whole frames"
-            )
-        if tile_size % manifest.size_multiple:
-            raise ValueError(
-                f"tile size {tile_size} does not divide by {manifest.size_multiple}, "
-                "which this model needs"
-            )
         self.manifest, self.tile_size = manifest, tile_size
         self._backend = backend
 
@@ -61,25 +49,36 @@ class Upscaler:
         threads: int = 0,
         tile_size: int = 0,
         device: str = "auto",
+        may_fall_back: bool = True,
     ) -> Upscaler:
         """Open a bundle folder.
 
-        ``precision`` defaults to the bundle's own; ``threads`` 0 is one per physical core;
-        ``tile_size`` is the side of a window in LR pixels, 0 runs whole frames. Raises OSError,
-        ValueError, ModelFormatError or UnsupportedError with one clear line.
+        ``precision`` defaults to the bundle's own, or to bf16 where an fp32 bundle was measured to
+        lose next to nothing by it and the CPU has it; ``threads`` 0 is one per physical core;
+        ``tile_size`` is the side of a window in LR pixels, 0 runs whole frames or, natively, tiles
+        that suit the cache; ``may_fall_back`` lets a CPU without bf16 run fp32 in its place, as
+        :attr:`precision` then says. Raises OSError, ValueError, ModelFormatError or
+        UnsupportedError with one clear line.
         """
         folder = Path(bundle)
         manifest = read_manifest(folder)
         if manifest.channels != "y":
             raise UnsupportedError(f"{manifest.model} is an RGB network, which is not offered yet")
+        _check_tile_size(tile_size, manifest)
         engine = open_backend(
             backend,
             folder,
             manifest,
-            precision=precision or manifest.default_precision,
+            precision=precision,
             threads=threads,
             device=device,
+            tile_size=tile_size,
         )
+        if precision not in (None, engine.info.precision):
+            if not may_fall_back:
+                engine.close()
+                raise UnsupportedError(f"this CPU has no {precision} instructions")
+            _log.warning("no %s instructions here: running %s", precision, engine.info.precision)
         return cls(manifest, engine, tile_size=tile_size)
 
     @property
@@ -104,12 +103,14 @@ class Upscaler:
         resized bicubically. ``out`` receives the result if given.
         """
         _check_picture(image)
-        if image.ndim == 2:
-            bit_depth = 8 if image.dtype == np.uint8 else 16
-            sr = self._upscale_grey(image, bit_depth)
-        else:
-            sr = self._upscale_colour(image)
-        return _deliver(sr, out)
+        self._check_out(out, image)
+        if image.ndim == 2 and image.dtype == np.uint8:
+            return self._run(image, out)
+        sr = self._upscale_deep_grey(image) if image.ndim == 2 else self._upscale_colour(image)
+        if out is None:
+            return sr
+        np.copyto(out, sr)
+        return out
 
     def upscale_luma(
         self, plane: Picture, *, bit_depth: int = 8, out: Picture | None = None
@@ -119,7 +120,34 @@ class Upscaler:
             raise ValueError(f"a plane of shape {plane.shape} cannot be upscaled")
         if not 8 <= bit_depth <= 16 or plane.dtype != (np.uint8 if bit_depth == 8 else np.uint16):
             raise ValueError(f"samples of type {plane.dtype} do not hold {bit_depth}-bit luminance")
-        return self._run(plane, out, engine=partial(self._backend.run, bit_depth=bit_depth))
+        self._check_out(out, plane)
+        return self._run(plane, out, bit_depth=bit_depth)
+
+    @property
+    def takes_frames(self) -> bool:
+        """Whether :meth:`upscale_frame` works: the backend upscales chroma too."""
+        return isinstance(self._backend, FrameBackend)
+
+    def upscale_frame(
+        self,
+        planes: tuple[Picture, ...],
+        *,
+        bit_depth: int = 8,
+        subsampling: tuple[int, int],
+        location: str = "left",
+    ) -> tuple[Picture, ...]:
+        """Upscale the planes Y, or Y, U and V, of a video frame, uint8 or uint16.
+
+        ``subsampling`` is luma samples per chroma sample in x and y, (0, 0) for grey; ``location``
+        is where chroma lies: left, center, top_left or top.
+        """
+        if not isinstance(self._backend, FrameBackend):
+            raise UnsupportedError(
+                f"backend {self.info.name} upscales luminance alone; choose native"
+            )
+        return self._backend.run_frame(
+            planes, bit_depth=bit_depth, subsampling=subsampling, location=location
+        )
 
     def upscale_luma_timed(self, plane: Picture) -> float:
         """Upscale an 8-bit plane, drop the result; returns the seconds spent inside the engine."""
@@ -132,7 +160,10 @@ class Upscaler:
             spent += time.perf_counter() - started
             return sr
 
-        self._run(plane, engine=run)
+        if self._is_cut:
+            self._in_windows(plane, run)
+        else:
+            run(plane)
         return spent
 
     def upscale_frames(self, frames: Iterable[Picture]) -> Iterator[Picture]:
@@ -154,29 +185,32 @@ class Upscaler:
     ) -> None:
         self.close()
 
-    def _run(
-        self,
-        plane: Picture,
-        out: Picture | None = None,
-        *,
-        engine: Callable[[Picture], Picture] | None = None,
-    ) -> Picture:
-        """A plane through the engine, tiled if asked."""
-        engine = engine or self._backend.run
-        if self.tile_size == 0:
-            return _deliver(engine(plane), out)
-        return upscale_tiled(
-            plane,
-            engine,
-            self.scale,
-            tile_size=self.tile_size,
-            halo=self.manifest.receptive_field_radius,
-            out=out,
-        )
+    @property
+    def _is_cut(self) -> bool:
+        """Whether frames are cut into windows here, not by the backend or not at all."""
+        return self.tile_size > 0 and not self.info.tiles_itself
 
-    def _upscale_grey(self, image: Picture, bit_depth: int) -> Picture:
-        if bit_depth == 8:
-            return self._run(image)
+    def _run(self, plane: Picture, out: Picture | None = None, *, bit_depth: int = 8) -> Picture:
+        """A plane through the engine, tiled if asked."""
+        if self._is_cut:
+            return self._in_windows(plane, partial(self._backend.run, bit_depth=bit_depth), out)
+        return self._backend.run(plane, bit_depth=bit_depth, out=out)
+
+    def _in_windows(
+        self, plane: Picture, run: Callable[[Picture], Picture], out: Picture | None = None
+    ) -> Picture:
+        halo = self.manifest.receptive_field_radius
+        return upscale_tiled(plane, run, self.scale, tile_size=self.tile_size, halo=halo, out=out)
+
+    def _check_out(self, out: Picture | None, image: Picture) -> None:
+        height, width, *channels = image.shape
+        shape = (height * self.scale, width * self.scale, *channels)
+        if out is not None and (out.shape != shape or out.dtype != image.dtype):
+            raise ValueError(
+                f"out has shape {out.shape} and type {out.dtype}, needed {shape}, {image.dtype}"
+            )
+
+    def _upscale_deep_grey(self, image: Picture) -> Picture:
         sr = self._run(image.astype(np.float32) / np.float32(257)) * np.float32(257)
         return _rounded(sr, 65535, image.dtype)
 
@@ -192,6 +226,24 @@ class Upscaler:
         return _rounded(sr * unit, 255 * unit, image.dtype)
 
 
+def _check_tile_size(tile_size: int, manifest: Manifest) -> None:
+    halo = manifest.receptive_field_radius
+    if tile_size < 0:
+        raise ValueError(f"tile size {tile_size} must not be negative")
+    if tile_size and not manifest.tileable:
+        raise UnsupportedError(f"{manifest.model} has global operations and cannot be tiled")
+    if tile_size and tile_size <= 2 * halo:
+        raise ValueError(
+            f"tile size {tile_size} leaves no core with halo {halo}; "
+            f"use at least {2 * halo + 1}, or 0 for whole frames"
+        )
+    if tile_size % manifest.size_multiple:
+        raise ValueError(
+            f"tile size {tile_size} does not divide by {manifest.size_multiple}, "
+            "which this model needs"
+        )
+
+
 def _check_picture(image: Picture) -> None:
     if image.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"samples of type {image.dtype} are not uint8 or uint16")
@@ -204,14 +256,3 @@ def _check_picture(image: Picture) -> None:
 def _rounded(values: Picture, peak: float, dtype: np.dtype[Any]) -> Picture:
     """Round half to even, clamp to 0..peak."""
     return np.clip(np.rint(values), 0, peak).astype(dtype)
-
-
-def _deliver(sr: Picture, out: Picture | None) -> Picture:
-    if out is None:
-        return sr
-    if out.shape != sr.shape or out.dtype != sr.dtype:
-        raise ValueError(
-            f"out has shape {out.shape} and type {out.dtype}, needed {sr.shape}, {sr.dtype}"
-        )
-    np.copyto(out, sr)
-    return out

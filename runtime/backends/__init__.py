@@ -6,17 +6,19 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from runtime.backends.base import Backend, BackendInfo
+from runtime.backends.base import Backend, BackendInfo, FrameBackend
 from runtime.backends.native import NativeBackend
-from runtime.backends.onnxruntime import OnnxRuntimeBackend
+from runtime.backends.onnxruntime import DEVICES, OnnxRuntimeBackend, has_cuda_provider
 from runtime.errors import UnsupportedError
 from runtime.manifest import Manifest
 
-# In the order in which ``auto`` tries them: the fastest on a CPU first.
+# In the order in which ``auto`` tries them on a CPU, the fastest first.
 BACKENDS: dict[str, Callable[..., Backend]] = {
     "native": NativeBackend,
     "onnxruntime": OnnxRuntimeBackend,
 }
+
+MOST_THREADS = 256
 
 _log = logging.getLogger("edge_sr.runtime")
 
@@ -26,37 +28,73 @@ def open_backend(
     bundle: Path,
     manifest: Manifest,
     *,
-    precision: str,
+    precision: str | None,
     threads: int = 0,
     device: str = "auto",
+    tile_size: int = 0,
 ) -> Backend:
-    """Open an engine by backend name; ``auto`` takes the first that works, in BACKENDS' order.
+    """Open an engine by backend name; ``auto`` takes the first that works, fastest first.
 
+    A ``precision`` of None is the bundle's default; where that is fp32, ``auto`` takes bf16 if the
+    bundle offers it and this CPU has it. ``tile_size`` is for backends that tile by themselves.
     Raises ValueError for an unknown name or a precision the bundle lacks, UnsupportedError if the
     backend cannot run it here, ModelFormatError for a damaged bundle.
     """
     if name != "auto" and name not in BACKENDS:
         raise ValueError(f"backend {name!r} is not one of auto {' '.join(BACKENDS)}")
-    if precision not in manifest.precisions:
+    if device not in ("auto", *DEVICES):
+        raise ValueError(f"device {device!r} is not auto, {' or '.join(DEVICES)}")
+    if precision is not None and precision not in manifest.precisions:
         raise ValueError(
             f"bundle {bundle} holds no {precision}; it has {', '.join(manifest.precisions)}"
         )
-    if threads < 0:
-        raise ValueError(f"threads {threads} must not be negative")
+    if not 0 <= threads <= MOST_THREADS:
+        raise ValueError(
+            f"threads {threads} must not be negative or more than {MOST_THREADS}; "
+            "0 is one per physical core"
+        )
     refusals = []
-    for candidate in BACKENDS if name == "auto" else (name,):
+    for candidate, wanted in _candidates(name, precision, manifest, device):
         try:
             backend = BACKENDS[candidate](
-                bundle, manifest, precision=precision, threads=threads, device=device
+                bundle,
+                manifest,
+                precision=wanted,
+                threads=threads,
+                device=device,
+                tile_size=tile_size,
             )
         except UnsupportedError as error:
             refusals.append(f"{candidate}: {error}")
             continue
-        for refusal in refusals:
-            _log.info("not taken: %s", refusal)
-        _log.info("backend %s on %s", candidate, backend.info.provider)
+        _tell(backend.info, refusals)
         return backend
-    raise UnsupportedError("; ".join(refusals))
+    raise UnsupportedError("; ".join(dict.fromkeys(refusals)))
 
 
-__all__ = ["BACKENDS", "Backend", "BackendInfo", "open_backend"]
+def _candidates(
+    name: str, precision: str | None, manifest: Manifest, device: str
+) -> list[tuple[str, str]]:
+    """Backend and precision of each attempt, in order.
+
+    A GPU that ONNX Runtime was installed for comes first unless a CPU is asked for: it leaves the
+    CPU to a decoder and an encoder.
+    """
+    wanted = precision or manifest.default_precision
+    if name != "auto":
+        return [(name, wanted)]
+    order = [(backend, wanted) for backend in BACKENDS]
+    if precision is None and wanted == "fp32" and "bf16" in manifest.precisions:
+        order.insert(0, ("native", "bf16"))
+    if device == "auto" and has_cuda_provider():
+        order.sort(key=lambda attempt: attempt[0] != "onnxruntime")
+    return order
+
+
+def _tell(info: BackendInfo, refusals: list[str]) -> None:
+    for refusal in refusals:
+        _log.info("not taken: %s", refusal)
+    _log.info("backend %s in %s on %s", info.name, info.precision, info.provider)
+
+
+__all__ = ["BACKENDS", "Backend", "BackendInfo", "FrameBackend", "open_backend"]

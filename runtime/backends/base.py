@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
+
+Plane = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class BackendInfo:
-    """Facts about an open engine; ``provider`` is what really executes, as its library reports."""
+    """Facts about an open engine; ``provider`` is what really executes, as its library reports.
+
+    ``tiles_itself``: it cuts frames into tiles by its own means, so that callers hand over whole
+    ones. ``max_concurrency``: calls that run at the same time; further ones take turns.
+    """
 
     name: str
     provider: str
@@ -21,6 +27,7 @@ class BackendInfo:
     fixed_shape: tuple[int, int] | None = None
     max_batch: int = 1
     max_concurrency: int = 1
+    tiles_itself: bool = False
 
 
 class Backend(Protocol):
@@ -31,14 +38,35 @@ class Backend(Protocol):
         """Facts about this engine."""
         ...
 
-    def run(self, window: NDArray[Any], *, bit_depth: int = 8) -> NDArray[Any]:
-        """Upscale an HxW plane to the same type.
+    def run(self, window: Plane, *, bit_depth: int = 8, out: Plane | None = None) -> Plane:
+        """Upscale an HxW plane to the same type, into ``out`` if given.
 
         uint8; uint16 of ``bit_depth`` bits, which are divided by 2^(bit_depth - 8) for the network,
         multiplied back, rounded half to even and clamped; or float32 grey levels, which are not.
+        ``out`` has the shape and type of the result and does not overlap ``window``.
         """
         ...
 
     def close(self) -> None:
         """Release the engine."""
+        ...
+
+
+@runtime_checkable
+class FrameBackend(Backend, Protocol):
+    """A backend that upscales chroma as well."""
+
+    def run_frame(
+        self,
+        planes: tuple[Plane, ...],
+        *,
+        bit_depth: int,
+        subsampling: tuple[int, int],
+        location: str,
+    ) -> tuple[Plane, ...]:
+        """Upscale the planes Y, or Y, U and V of a frame: luma as ``run``, chroma bicubically.
+
+        ``subsampling`` is luma samples per chroma sample in x and y, (0, 0) for grey; ``location``
+        is where chroma lies: left, center, top_left or top.
+        """
         ...

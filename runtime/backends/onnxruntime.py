@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from runtime.backends.base import BackendInfo
+from runtime.backends.base import BackendInfo, Plane
 from runtime.errors import BackendError, ModelFormatError, UnsupportedError
 from runtime.manifest import Manifest, model_file, verify_file
 
 DEVICES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+CUDA_LIBRARY = "libonnxruntime_providers_cuda.so"
 
 
 class OnnxRuntimeBackend:
@@ -23,7 +24,14 @@ class OnnxRuntimeBackend:
     """
 
     def __init__(
-        self, bundle: Path, manifest: Manifest, *, precision: str, threads: int, device: str
+        self,
+        bundle: Path,
+        manifest: Manifest,
+        *,
+        precision: str,
+        threads: int,
+        device: str,
+        tile_size: int = 0,
     ) -> None:
         if precision == "bf16":
             raise UnsupportedError("onnxruntime does not run bf16; choose fp32, fp16 or int8")
@@ -43,8 +51,15 @@ class OnnxRuntimeBackend:
             threads=self._threads,
         )
 
-    def run(self, window: NDArray[Any], *, bit_depth: int = 8) -> NDArray[Any]:
+    def run(self, window: Plane, *, bit_depth: int = 8, out: Plane | None = None) -> Plane:
         """Upscale an HxW plane: uint8, uint16 of ``bit_depth`` bits, or float32 grey levels."""
+        sr = self._run_samples(window, bit_depth)
+        if out is None:
+            return sr
+        np.copyto(out, sr)
+        return out
+
+    def _run_samples(self, window: Plane, bit_depth: int) -> Plane:
         if window.dtype == np.uint16:
             unit = np.float32(2 ** (bit_depth - 8))
             sr = self._run_graph(window.astype(np.float32) / unit) * unit
@@ -53,14 +68,14 @@ class OnnxRuntimeBackend:
             raise ValueError(f"samples of type {window.dtype} are not uint8, uint16 or float32")
         return self._run_graph(window)
 
-    def _run_graph(self, window: NDArray[Any]) -> NDArray[Any]:
+    def _run_graph(self, window: Plane) -> Plane:
         session = self._load(twin=window.dtype == np.float32)
         window = np.ascontiguousarray(window)
         try:
             (sr,) = session.run(None, {"lr": window[None, None]})
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
             raise BackendError(f"onnxruntime failed on {window.shape}: {error}") from error
-        result: NDArray[Any] = sr[0, 0]
+        result: Plane = sr[0, 0]
         return result
 
     def close(self) -> None:
@@ -97,6 +112,13 @@ class OnnxRuntimeBackend:
         return session
 
 
+def has_cuda_provider() -> bool:
+    """Whether the installed ONNX Runtime was built for CUDA; found out without loading it."""
+    found = importlib.util.find_spec("onnxruntime")
+    folders = found.submodule_search_locations if found else None
+    return any(Path(f, "capi", CUDA_LIBRARY).is_file() for f in folders or ())
+
+
 def choose_provider(device: str) -> str:
     """Provider for auto, cpu or cuda; UnsupportedError if it is not there."""
     import onnxruntime
@@ -104,8 +126,6 @@ def choose_provider(device: str) -> str:
     available = onnxruntime.get_available_providers()
     if device == "auto":
         return DEVICES["cuda"] if DEVICES["cuda"] in available else DEVICES["cpu"]
-    if device not in DEVICES:
-        raise ValueError(f"device {device!r} is not auto, cpu or cuda")
     if DEVICES[device] not in available:
         raise UnsupportedError(
             f"device {device} needs {DEVICES[device]}; onnxruntime has {', '.join(available)}; "

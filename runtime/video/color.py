@@ -43,6 +43,13 @@ class Siting:
     is_left: bool = True
     is_top: bool = False
 
+    @property
+    def location(self) -> str:
+        """The name that upscalers of whole frames know it by."""
+        if self.is_top:
+            return "top_left" if self.is_left else "top"
+        return "left" if self.is_left else "center"
+
 
 def tags_of(frame: VideoFrame, context: VideoCodecContext) -> ColorTags:
     """The colour tags of a decoded frame; what it leaves open is taken from the stream."""

@@ -25,7 +25,7 @@ from runtime.video.writer import VideoWriter
 MAX_ROUNDING_S = Fraction(1, 1000)
 
 
-class LumaUpscaler(Protocol):
+class PlaneUpscaler(Protocol):
     """What the pipeline needs of ``runtime.Upscaler``."""
 
     @property
@@ -33,8 +33,24 @@ class LumaUpscaler(Protocol):
         """Upscaling factor."""
         ...
 
+    @property
+    def takes_frames(self) -> bool:
+        """Whether ``upscale_frame`` works, which then does chroma faster than it is done here."""
+        ...
+
     def upscale_luma(self, plane: Plane, *, bit_depth: int) -> Plane:
         """An HxW plane, ``scale`` times larger."""
+        ...
+
+    def upscale_frame(
+        self,
+        planes: tuple[Plane, ...],
+        *,
+        bit_depth: int,
+        subsampling: tuple[int, int],
+        location: str,
+    ) -> tuple[Plane, ...]:
+        """All planes, ``scale`` times larger."""
         ...
 
 
@@ -66,7 +82,7 @@ class VideoResult:
 def upscale_video(
     source: Path,
     target: Path,
-    upscaler: LumaUpscaler,
+    upscaler: PlaneUpscaler,
     options: VideoOptions | None = None,
     *,
     on_start: Callable[[VideoInfo], None] = lambda info: None,
@@ -129,7 +145,7 @@ def _run(
             count += 1
             on_frame()
 
-    run_stages(map(work.resize_chroma, reader), work.upscale_luma, write)
+    run_stages(map(work.resize_chroma, reader), work.upscale, write)
     return count
 
 
@@ -139,15 +155,21 @@ class _FrameWork:
 
     source: VideoInfo
     target: VideoInfo
-    upscaler: LumaUpscaler
+    upscaler: PlaneUpscaler
+
+    @property
+    def takes_frames(self) -> bool:
+        """Whether the upscaler makes the final chroma planes, too."""
+        width, height = (side * self.upscaler.scale for side in self.source.size)
+        return self.upscaler.takes_frames and self.target.size == (width, height)
 
     def resize_chroma(self, item: Item) -> tuple[Item, tuple[Plane, ...]]:
         """Chroma planes of the final size, beside the frame."""
-        if item.frame is None:
+        if item.frame is None or self.takes_frames:
             return item, ()
         return item, tuple(map(self._resize_chroma, item.frame.planes[1:]))
 
-    def upscale_luma(
+    def upscale(
         self, prepared: tuple[Item, tuple[Plane, ...]]
     ) -> tuple[Frame | None, tuple[Any, ...]]:
         """Luma through the network."""
@@ -155,8 +177,17 @@ class _FrameWork:
         frame = item.frame
         if frame is None:
             return None, item.packets
-        luma = self.upscaler.upscale_luma(frame.planes[0], bit_depth=frame.layout.bit_depth)
-        return replace(frame, planes=(luma, *chroma)), item.packets
+        depth = frame.layout.bit_depth
+        if not self.takes_frames:
+            luma = self.upscaler.upscale_luma(frame.planes[0], bit_depth=depth)
+            return replace(frame, planes=(luma, *chroma)), item.packets
+        planes = self.upscaler.upscale_frame(
+            frame.planes,
+            bit_depth=depth,
+            subsampling=frame.layout.subsampling,
+            location=self.source.siting.location,
+        )
+        return replace(frame, planes=planes), item.packets
 
     def resize_luma(self, frame: Frame) -> Frame:
         """Luma to the final size, where that is not what the network gave."""

@@ -3,8 +3,16 @@ set(ready_bundle ${CMAKE_CURRENT_SOURCE_DIR}/../../runtime/bundles/fsrcnn-x2.esr
 
 esr_add_test(thread_pool_test)
 esr_add_test(chroma_test)
+esr_add_test(geometry_test)
+esr_add_test(frame_test)
 
-add_executable(c_api_test c_api_test.c header_test.c)
+# Once as the CPU is, once without AVX512_BF16.
+esr_add_test(upscaler_test)
+target_compile_definitions(upscaler_test PRIVATE ESR_READY_BUNDLE="${ready_bundle}")
+add_test(NAME upscaler_test_scalar COMMAND upscaler_test)
+set_tests_properties(upscaler_test_scalar PROPERTIES ENVIRONMENT EDGE_SR_ISA=scalar)
+
+add_executable(c_api_test c_api_test.c header_test.c header_test.cc)
 target_link_libraries(c_api_test PRIVATE edge_sr)
 set_target_properties(c_api_test PROPERTIES C_STANDARD 99 C_EXTENSIONS OFF)
 target_compile_options(c_api_test PRIVATE -Wall -Wextra -Wpedantic $<$<BOOL:${EDGE_SR_WERROR}>:-Werror>)

@@ -195,7 +195,7 @@ static void test_frame(const char *bundle) {
   }
   CHECK(i == 49 * 33);
   sr.format = ESR_FORMAT_YUV444P;
-  CHECK_REFUSED(esr_upscale_frame(upscaler, &lr, &sr), ESR_ERR_INVALID_ARGUMENT, "sr has");
+  CHECK_REFUSED(esr_upscale_frame(upscaler, &lr, &sr), ESR_ERR_INVALID_ARGUMENT, "sr plane 1 has a stride");
   lr.format = 42;
   CHECK_REFUSED(esr_upscale_frame(upscaler, &lr, &sr), ESR_ERR_INVALID_ARGUMENT, "format 42");
   esr_upscaler_close(&upscaler);

@@ -36,7 +36,9 @@ def main() -> int:
         faults.append(f"found {len(kernels)} kernel objects")
     for path in kernels:
         # GCC's reference to the personality routine is data, not code.
-        names = [n for kind, n in symbols(args.nm, path) if kind in WEAK and not n.startswith("DW.ref")]
+        names = [
+            n for kind, n in symbols(args.nm, path) if kind in WEAK and not n.startswith("DW.ref")
+        ]
         faults += [f"weak in {Path(path).name}: {name}" for name in names]
     for fault in faults:
         sys.stderr.write(fault + "\n")

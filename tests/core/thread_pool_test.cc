@@ -1,11 +1,19 @@
 #include "threading/thread_pool.h"
 
+#include <sched.h>
+#include <sys/resource.h>
+
 #include <atomic>
 #include <cstdint>
+#include <cstdio>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "check.h"
+#include "sanitizers.h"
+#include "threading/physical_cores.h"
 
 namespace {
 
@@ -37,9 +45,8 @@ TEST(results_are_visible_after_each_of_many_calls) {
   ThreadPool pool(4);
   std::vector<int> values(64, 0);
   for (int round = 1; round <= 2000; ++round) {
-    pool.parallel_for(64, [&](std::int32_t task, std::int32_t) {
-      ++values[static_cast<std::size_t>(task)];
-    });
+    pool.parallel_for(
+        64, [&](std::int32_t task, std::int32_t) { ++values[static_cast<std::size_t>(task)]; });
     if (values[0] != round || values[63] != round) {
       CHECK_EQ(values[63], round);
       break;
@@ -67,6 +74,58 @@ TEST(first_exception_reaches_the_caller_and_the_pool_lives_on) {
 
 TEST(pools_end_right_after_they_began) {
   for (int i = 0; i < 50; ++i) ThreadPool(5);
+}
+
+TEST(a_failure_ends_the_run_early) {
+  ThreadPool pool(2);
+  std::atomic<int> runs{0};
+  CHECK_ERROR(pool.parallel_for(1 << 30,
+                                [&](std::int32_t, std::int32_t) {
+                                  if (++runs == 5) throw esr::Error(esr::Status::kIo, "enough");
+                                }),
+              "enough");
+  CHECK(runs.load() < (1 << 30));
+}
+
+TEST(more_threads_than_processors_still_finish) {
+  ThreadPool pool(4 * esr::usable_processors() + 1);
+  std::atomic<int> runs{0};
+  for (int run = 0; run < 100; ++run) {
+    pool.parallel_for(64, [&](std::int32_t, std::int32_t) { ++runs; });
+  }
+  CHECK_EQ(runs.load(), 6400);
+}
+
+TEST(threads_that_the_system_refuses_are_an_error_with_the_numbers) {
+  if (HAS_SANITIZER) return std::puts("skip threads_that_the_system_refuses: sanitizer"), void();
+  rlimit before{};
+  getrlimit(RLIMIT_AS, &before);
+  // Room for some stacks, not for a thousand.
+  rlimit tight = before;
+  tight.rlim_cur = rlim_t{1} << 30;
+  setrlimit(RLIMIT_AS, &tight);
+  CHECK_ERROR(ThreadPool(1000), "of 1000 threads");
+  setrlimit(RLIMIT_AS, &before);
+  ThreadPool pool(4);
+  CHECK_EQ(pool.num_threads(), 4);
+}
+
+TEST(cores_are_those_that_this_process_may_use) {
+  const int cores = esr::physical_cores();
+  CHECK(cores >= 1);
+  CHECK(cores <= esr::usable_processors());
+
+  cpu_set_t before;
+  sched_getaffinity(0, sizeof(before), &before);
+  int first = 0;
+  while (!CPU_ISSET(first, &before)) ++first;
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(first, &one);
+  sched_setaffinity(0, sizeof(one), &one);
+  CHECK_EQ(esr::physical_cores(), 1);
+  CHECK_EQ(esr::usable_processors(), 1);
+  sched_setaffinity(0, sizeof(before), &before);
 }
 
 }  // namespace

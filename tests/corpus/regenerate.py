@@ -8,6 +8,7 @@ Seeds are called seed_*; other files are inputs that once failed and stay as the
 from __future__ import annotations
 
 import json
+import struct
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -80,11 +81,30 @@ def network_seeds() -> Iterator[tuple[str, bytes]]:
     )
 
 
+def frame_seeds() -> Iterator[tuple[str, bytes]]:
+    """Pairs of frames, the second one twice as large, by format, depth and strides."""
+    yield "grey", frame(0, 8, (13, 9), [(0, 13)]) + frame(0, 8, (26, 18), [(1000, 30)])
+    lr = frame(1, 8, (13, 9), [(0, 16), (200, 8), (300, 8)])
+    yield "yuv420p", lr + frame(1, 8, (26, 18), [(1000, 26), (2000, 13), (3000, 13)])
+    lr = frame(2, 10, (6, 5), [(80, -16), (200, 8), (300, 6)])
+    yield "yuv422p10", lr + frame(2, 10, (12, 10), [(1216, -24), (2000, 12), (3000, 24)])
+    lr = frame(5, 10, (6, 4), [(0, 12), (200, 12)])
+    yield "p010", lr + frame(5, 10, (12, 8), [(1000, 24), (2000, 32)])
+
+
+def frame(
+    pixel_format: int, bit_depth: int, size: tuple[int, int], planes: list[tuple[int, int]]
+) -> bytes:
+    """A frame description as fuzz_frame reads it; planes are offsets and strides in bytes."""
+    padded = [*planes, (0, 0), (0, 0)][:3]
+    numbers = [number for plane in padded for number in plane]
+    return struct.pack("<3b2i6q", pixel_format, bit_depth, 0, *size, *numbers)
+
+
 def native(
     scale: int, base: str, shapes: list[tuple[int, int, str]], *, int8: bool = False
 ) -> bytes:
-    """A model.native of layers (kernel, outputs, activation) with random weights."""
-    rng = np.random.default_rng(len(shapes))
+    """A model.native of layers (kernel, outputs, activation) with irregular weights."""
     tensors: dict[str, NDArray[Any]] = {}
     layers, in_channels = [], 1
     for index, (kernel, out_channels, activation) in enumerate(shapes):
@@ -92,18 +112,18 @@ def native(
         layer: dict[str, Any] = {"name": f"l{index}", "kernel": kernel, "in": in_channels}
         layer |= {"out": out_channels, "activation": activation, "int8": int8}
         values = {
-            "weight": rng.normal(0, 0.3, shape).astype(np.float32),
-            "bias": rng.normal(0, 2, out_channels).astype(np.float32),
+            "weight": irregular(shape, 0.01),
+            "bias": irregular((out_channels,), 0.06),
         }
         if activation == "prelu":
-            values["slope"] = rng.normal(0, 0.3, out_channels).astype(np.float32)
+            values["slope"] = irregular((out_channels,), 0.01)
         if activation == "clip":
             layer |= {"low": -3.5, "high": 60}
         if int8:
             layer["border"] = 0 if index else -128
             scales = np.full(out_channels, 0.02, np.float32)
             values |= {
-                "int8.weight": rng.integers(-127, 128, shape).astype(np.int8),
+                "int8.weight": irregular(shape, 2.0).astype(np.int8),
                 "int8.weight_scale": scales if index else scales * np.float32(255),
                 "int8.bias": values["bias"],
                 "int8.input_scale": np.array([0.5 if index else 1 / 255], np.float32),
@@ -113,6 +133,12 @@ def native(
         in_channels = out_channels
     network = json.dumps({"scale": scale, "base": base, "layers": layers}, separators=(",", ":"))
     return safetensors(tensors, {"format": "edge-sr-native", "version": "1", "network": network})
+
+
+def irregular(shape: tuple[int, ...], step: float) -> NDArray[np.float32]:
+    """Multiples of ``step`` up to 60 both ways; the same everywhere, unlike random numbers."""
+    indices = np.arange(np.prod(shape), dtype=np.int64).reshape(shape)
+    return ((indices * indices * 29 + indices * 7) % 121 - 60).astype(np.float32) * np.float32(step)
 
 
 def safetensors(tensors: Arrays, metadata: Mapping[str, str]) -> bytes:
@@ -138,6 +164,7 @@ def main() -> None:
         "manifest": manifest_seeds,
         "safetensors": safetensors_seeds,
         "network_file": network_seeds,
+        "frame": frame_seeds,
     }
     for target, make in seeds.items():
         folder = CORPUS / target

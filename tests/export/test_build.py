@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from native_support import runs_bf16
 from network_support import tiny_network, write_tiny_checkpoint
 from pictures_support import synthetic_luma, write_pictures
 
@@ -67,7 +68,8 @@ def test_bundle_holds_both_forms_of_every_precision(bundle: Path) -> None:
     graphs = {f"model.{p}{f}.onnx" for p in ("fp32", "fp16", "int8") for f in ("", ".f32")}
     others = {"model.native", "calibration.json", "report.json", "report.html"}
     assert set(manifest.files) == graphs | others
-    assert manifest.precisions == ("fp32", "fp16", "int8")
+    offered = ("bf16",) if runs_bf16() else ()
+    assert manifest.precisions == ("fp32", "fp16", *offered, "int8")
     assert manifest.default_precision == "int8"
     assert manifest.model == "fsrcnn_residual"
     assert set(manifest.quality["int8"]) == {"psnr", "drop_db"}
@@ -157,7 +159,7 @@ def test_outcome_ends_with_the_artefact_and_one_json_line(
     assert "(gate 0.50)" in artefact
     result = json.loads(line)
     assert result["bundle"] == str(out)
-    assert result["precisions"] == ["fp32", "int8"]
+    assert set(result["precisions"]) - {"bf16"} == {"fp32", "int8"}
     assert set(result["quality"]["int8"]) == {"psnr", "drop_db"}
     assert result["native"] == {"packed": True, "layers": 5, "int8_layers": 5}
     assert "native       packed, 5 layers, 5 in int8\n" in printed.err

@@ -52,9 +52,9 @@ def test_unknown_precision_is_refused(text: str) -> None:
 
 
 def test_budgets_go_over_the_defaults() -> None:
-    assert parse_max_drop("") == {"fp16": 0.02, "int8": 0.10}
-    assert parse_max_drop("int8=0.3") == {"fp16": 0.02, "int8": 0.3}
-    assert parse_max_drop("int8=.5, fp16=1") == {"fp16": 1.0, "int8": 0.5}
+    assert parse_max_drop("") == {"fp16": 0.02, "bf16": 0.02, "int8": 0.10}
+    assert parse_max_drop("int8=0.3") == {"fp16": 0.02, "bf16": 0.02, "int8": 0.3}
+    assert parse_max_drop("int8=.5, fp16=1") == {"fp16": 1.0, "bf16": 0.02, "int8": 0.5}
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,23 @@ RATE = Fraction(25)
 class NearestUpscaler:
     """An exact stand-in for the network: every sample repeated."""
 
-    def __init__(self, scale: int = 2) -> None:
-        self.scale = scale
+    def __init__(self, scale: int = 2, *, takes_frames: bool = False) -> None:
+        self.scale, self.takes_frames = scale, takes_frames
 
     def upscale_luma(self, plane: np.ndarray, *, bit_depth: int = 8) -> np.ndarray:
         assert plane.dtype == (np.uint8 if bit_depth == 8 else np.uint16)
         return plane.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
+
+    def upscale_frame(
+        self,
+        planes: tuple[np.ndarray, ...],
+        *,
+        bit_depth: int,
+        subsampling: tuple[int, int],
+        location: str,
+    ) -> tuple[np.ndarray, ...]:
+        assert self.takes_frames
+        return tuple(self.upscale_luma(plane, bit_depth=bit_depth) for plane in planes)
 
 
 @dataclass(frozen=True)

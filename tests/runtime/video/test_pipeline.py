@@ -152,6 +152,22 @@ def test_every_frame_reaches_the_encoder_unchanged_and_in_order(tmp_path: Path) 
         np.testing.assert_array_equal(large.planes[0], wanted)
 
 
+@pytest.mark.parametrize("size", [None, (96, 72)])
+def test_upscaler_of_whole_frames_makes_the_chroma_unless_the_size_is_another(
+    tmp_path: Path, size: tuple[int, int] | None
+) -> None:
+    source, target = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    make_clip(source, Clip())
+    upscaler, options = NearestUpscaler(takes_frames=True), VideoOptions(size, LOSSLESS)
+    upscale_video(source, target, upscaler, options)
+    with VideoReader(source) as before, VideoReader(target) as after:
+        pairs = list(zip(before.frames(), after.frames(), strict=True))
+    for small, large in pairs:
+        for plane, sr in zip(small.planes, large.planes, strict=True):
+            repeated = upscaler.upscale_luma(plane)
+            assert np.array_equal(sr, repeated) == (size is None)
+
+
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("siting", [Siting(), Siting(False, False), Siting(True, True)])
 @pytest.mark.parametrize("layout", ["yuv420p", "yuv422p", "yuv444p"])

@@ -50,12 +50,12 @@ ESR_API const char *esr_version(void);
 typedef enum esr_status {
   ESR_OK = 0,
   ESR_ERR_INVALID_ARGUMENT = 1,
-  ESR_ERR_IO = 2,            /* a file is missing or cannot be read */
-  ESR_ERR_MODEL_FORMAT = 3,  /* a bundle or model is malformed or damaged */
-  ESR_ERR_UNSUPPORTED = 4,   /* not offered for this model or on this machine */
-  ESR_ERR_BACKEND = 5,       /* the system refused something, such as a thread */
+  ESR_ERR_IO = 2,           /* a file is missing or cannot be read */
+  ESR_ERR_MODEL_FORMAT = 3, /* a bundle or model is malformed or damaged */
+  ESR_ERR_UNSUPPORTED = 4,  /* not offered for this model or on this machine */
+  ESR_ERR_BACKEND = 5,      /* the system refused something, such as a thread */
   ESR_ERR_OUT_OF_MEMORY = 6,
-  ESR_ERR_INTERNAL = 7       /* a bug of the library */
+  ESR_ERR_INTERNAL = 7 /* a bug of the library */
 } esr_status;
 
 /* Text of this thread's last failure, one line; "" if there was none. Valid until this thread's
@@ -74,15 +74,15 @@ typedef enum esr_log_level { ESR_LOG_INFO = 1, ESR_LOG_WARNING = 2 } esr_log_lev
 typedef void (*esr_log_callback)(void *user, esr_log_level level, const char *message);
 
 typedef struct esr_options {
-  size_t struct_size;     /* set by esr_options_init() */
-  const char *precision;  /* "fp32", "bf16" or "int8"; NULL takes the bundle's default precision,
-                             and fp32 where that is fp16. bf16 runs as fp32 on a CPU without
-                             AVX512_BF16: esr_info.precision says what runs. */
-  int32_t num_threads;    /* 0 = one per physical core; at most 256 */
-  int32_t tile_size;      /* side of a tile in LR pixels with its halo; 0 = chosen for the cache.
-                             Does not change the result. */
-  esr_log_callback log;   /* may be NULL */
-  void *log_user;         /* passed to `log` */
+  size_t struct_size;    /* set by esr_options_init() */
+  const char *precision; /* "fp32", "bf16" or "int8"; NULL takes the bundle's default precision,
+                            and fp32 where that is fp16. bf16 runs as fp32 on a CPU without
+                            AVX512_BF16: esr_info.precision says what runs. */
+  int32_t num_threads;   /* 0 = one per physical core; at most 256 */
+  int32_t tile_size;     /* side of a tile in LR pixels with its halo; 0 = chosen for the cache.
+                            Does not change the result. */
+  esr_log_callback log;  /* may be NULL */
+  void *log_user;        /* passed to `log` */
 } esr_options;
 
 /* Fills in the defaults above. */
@@ -106,13 +106,14 @@ ESR_API esr_status esr_upscaler_open_buffer(const void *data, size_t size,
 ESR_API void esr_upscaler_close(esr_upscaler **upscaler);
 
 typedef struct esr_info {
-  size_t struct_size;              /* set by esr_info_init() */
-  int32_t scale;                   /* 2, 3 or 4 */
-  int32_t receptive_field_radius;  /* how far, in LR pixels, an output sees */
-  int32_t num_threads;             /* the caller's thread among them */
-  const char *precision;           /* what runs: "fp32", "bf16" or "int8" */
-  const char *isa;                 /* of the convolutions, such as "avx512vnni" */
-  const char *model;               /* name in the manifest; "" for a buffer */
+  size_t struct_size;             /* set by esr_info_init() */
+  int32_t scale;                  /* 2, 3 or 4 */
+  int32_t receptive_field_radius; /* how far, in LR pixels, an output sees */
+  int32_t num_threads;            /* the caller's thread among them */
+  int32_t has_base;               /* 1 if the network adds to a bicubic enlargement, else 0 */
+  const char *precision;          /* what runs: "fp32", "bf16" or "int8" */
+  const char *isa;                /* of the convolutions, such as "avx512vnni" */
+  const char *model;              /* name in the manifest; "" for a buffer */
 } esr_info;
 
 ESR_API void esr_info_init(esr_info *info);
@@ -123,22 +124,22 @@ ESR_API esr_status esr_upscaler_get_info(const esr_upscaler *upscaler, esr_info 
 /* ---- Planes ---- */
 
 typedef enum esr_sample_type {
-  ESR_SAMPLE_UINT8 = 0,   /* 8 bits */
-  ESR_SAMPLE_UINT16 = 1,  /* `bit_depth` bits in the low end of a 16-bit word */
-  ESR_SAMPLE_FLOAT32 = 2  /* grey levels on the 8-bit scale, 0..255; results are not clamped */
+  ESR_SAMPLE_UINT8 = 0,  /* 8 bits */
+  ESR_SAMPLE_UINT16 = 1, /* `bit_depth` bits in the low end of a 16-bit word */
+  ESR_SAMPLE_FLOAT32 = 2 /* grey levels on the 8-bit scale, 0..255; results are not clamped */
 } esr_sample_type;
 
 /* A view of samples that the caller owns. Rows lie `stride_bytes` apart, which may be negative
  * (then `data` is the top row, highest in memory). Sides are 1..16384. 16-bit and float samples and
  * their strides are aligned to the sample. */
 typedef struct esr_plane {
-  size_t struct_size;  /* set by esr_plane_init() */
+  size_t struct_size; /* set by esr_plane_init() */
   void *data;
   int32_t width;
   int32_t height;
   ptrdiff_t stride_bytes;
   int32_t sample_type; /* an esr_sample_type */
-  int32_t bit_depth;  /* 8 for uint8 and float32, 9..16 for uint16 */
+  int32_t bit_depth;   /* 8 for uint8 and float32, 9..16 for uint16 */
 } esr_plane;
 
 /* No data, uint8, 8 bits. */
@@ -158,21 +159,24 @@ typedef enum esr_pixel_format {
   ESR_FORMAT_YUV420P = 1,
   ESR_FORMAT_YUV422P = 2,
   ESR_FORMAT_YUV444P = 3,
-  ESR_FORMAT_NV12 = 4 /* 4:2:0 with U and V interleaved in plane 1 */
+  ESR_FORMAT_NV12 = 4, /* 4:2:0 with U and V interleaved in plane 1 */
+  ESR_FORMAT_P010 = 5  /* as NV12, 9..16 bits at the high end of 16-bit words: P010, P012, P016.
+                          The bits below are zero in `lr` and in `sr`. */
 } esr_pixel_format;
 
 /* Where chroma samples of a subsampled format lie among those of luma. */
 typedef enum esr_chroma_location {
-  ESR_CHROMA_LEFT = 0,    /* on every second column, between two rows: MPEG-2, H.264 */
-  ESR_CHROMA_CENTER = 1,  /* between columns and rows: JPEG, MPEG-1 */
-  ESR_CHROMA_TOP_LEFT = 2 /* on columns and rows: BT.2020 */
+  ESR_CHROMA_LEFT = 0,     /* on every second column, between two rows: MPEG-2, H.264 */
+  ESR_CHROMA_CENTER = 1,   /* between columns and rows: JPEG, MPEG-1 */
+  ESR_CHROMA_TOP_LEFT = 2, /* on columns and rows: BT.2020 */
+  ESR_CHROMA_TOP = 3       /* between columns, on rows */
 } esr_chroma_location;
 
 /* Sizes are those of luma; chroma planes of odd luma sides are rounded up. Depth 8 is uint8,
- * 9..16 uint16. */
+ * 9..16 uint16 with its bits at the low end, but for P010. */
 typedef struct esr_frame {
   size_t struct_size; /* set by esr_frame_init() */
-  int32_t format; /* an esr_pixel_format */
+  int32_t format;     /* an esr_pixel_format */
   int32_t width;
   int32_t height;
   int32_t bit_depth;
@@ -185,8 +189,8 @@ typedef struct esr_frame {
 ESR_API void esr_frame_init(esr_frame *frame);
 
 /* Upscales luma with the network and chroma with bicubic interpolation that keeps its location.
- * `sr` is `scale` times larger, of the same format, depth and chroma location. Otherwise as
- * esr_upscale_plane(). */
+ * `sr` is `scale` times larger, of the same format, depth and chroma location; its planes overlap
+ * neither those of `lr` nor one another. Otherwise as esr_upscale_plane(). */
 ESR_API esr_status esr_upscale_frame(esr_upscaler *upscaler, const esr_frame *lr,
                                      const esr_frame *sr);
 

@@ -2,19 +2,16 @@
 #include <edge_sr/edge_sr.h>
 
 #include <cstring>
-#include <memory>
+#include <exception>
 #include <new>
 #include <string>
 #include <vector>
 
-#include "backends/native/engine.h"
+#include "api/upscaler.h"
 #include "backends/native/network_file.h"
 #include "base/error.h"
 #include "bundle/bundle.h"
-#include "image/chroma.h"
 #include "image/geometry.h"
-#include "threading/physical_cores.h"
-#include "threading/thread_pool.h"
 
 #ifndef ESR_VERSION
 #error "ESR_VERSION is the release, such as \"0.1.0\""
@@ -22,17 +19,7 @@
 
 using esr::Error;
 using esr::Status;
-using esr::native::Engine;
 using esr::native::Network;
-using esr::native::Precision;
-
-struct esr_upscaler {
-  std::string model;
-  Engine engine;
-  esr::ThreadPool pool;
-  esr::ChromaUpscaler chroma;
-  std::int32_t tile_size;
-};
 
 namespace {
 
@@ -45,7 +32,6 @@ static_assert(static_cast<int>(Status::kOutOfMemory) == ESR_ERR_OUT_OF_MEMORY);
 static_assert(static_cast<int>(Status::kInternal) == ESR_ERR_INTERNAL);
 
 constexpr std::size_t kLongestMessage = 512;
-constexpr std::int32_t kMostThreads = 256;
 
 // A fixed buffer, so that running out of memory can be reported too.
 thread_local char last_error[kLongestMessage] = "";
@@ -97,75 +83,8 @@ esr_options checked_options(const esr_options *options) {
   esr_options defaults;
   esr_options_init(&defaults);
   if (options == nullptr) return defaults;
-  const esr_options &given = checked(options, "options");
-  if (given.num_threads < 0 || given.num_threads > kMostThreads) {
-    fail("num_threads " + std::to_string(given.num_threads) + " is not 0..256");
-  }
-  if (given.tile_size < 0) fail("tile_size " + std::to_string(given.tile_size) + " is negative");
-  return given;
-}
-
-Precision precision_from(const std::string &name) {
-  if (name == "fp32") return Precision::kFp32;
-  if (name == "bf16") return Precision::kBf16;
-  if (name == "int8") return Precision::kInt8;
-  if (name == "fp16") {
-    throw Error(Status::kUnsupported, "fp16 is for GPU engines; choose fp32, bf16 or int8");
-  }
-  fail("precision " + name.substr(0, 20) + " is not fp32, bf16 or int8");
-}
-
-const char *name_of(Precision precision) {
-  if (precision == Precision::kInt8) return "int8";
-  return precision == Precision::kBf16 ? "bf16" : "fp32";
-}
-
-void log(const esr_options &options, esr_log_level level, const std::string &message) {
-  if (options.log != nullptr) options.log(options.log_user, level, message.c_str());
-}
-
-void check_tile_size(const esr_options &options, const Network &network) {
-  const int least = 2 * network.radius() + 1;
-  if (options.tile_size > 0 && options.tile_size < least) {
-    fail("tile size " + std::to_string(options.tile_size) + " leaves no core with halo " +
-         std::to_string(network.radius()) + "; use at least " + std::to_string(least) +
-         ", or 0 to let the library choose");
-  }
-}
-
-esr_upscaler *open_network(const Network &network, const std::string &model,
-                           const std::string &wanted, const esr_options &options) {
-  check_tile_size(options, network);
-  const int threads = options.num_threads > 0 ? options.num_threads : esr::physical_cores();
-  auto upscaler =
-      std::unique_ptr<esr_upscaler>(new esr_upscaler{model,
-                                                     Engine(network, precision_from(wanted)),
-                                                     esr::ThreadPool(threads),
-                                                     {},
-                                                     options.tile_size});
-  const char *running = name_of(upscaler->engine.precision());
-  if (wanted != running) {
-    log(options, ESR_LOG_WARNING,
-        wanted + " is not available on this CPU; running " + running + " instead");
-  }
-  log(options, ESR_LOG_INFO,
-      std::string("native engine: ") + running + " on " + upscaler->engine.isa() + ", " +
-          std::to_string(threads) + " threads");
-  return upscaler.release();
-}
-
-std::string precision_of(const esr::Manifest &manifest, const esr_options &options) {
-  if (options.precision == nullptr) {
-    // fp16 exists for GPUs; the same weights run here in fp32.
-    return manifest.default_precision == "fp16" ? "fp32" : manifest.default_precision;
-  }
-  const std::string wanted = options.precision;
-  precision_from(wanted);
-  for (const std::string &present : manifest.precisions) {
-    if (present == wanted) return wanted;
-  }
-  if (wanted != "int8") return wanted;  // fp32 weights serve fp32 and bf16
-  fail("the bundle holds no int8; build it with --precision int8");
+  esr::check_options(checked(options, "options"));
+  return *options;
 }
 
 std::string scale_mismatch(const Network &network, const esr::Manifest &manifest) {
@@ -245,8 +164,8 @@ esr_status esr_upscaler_open(const char *bundle_path, const esr_options *options
     if (network.scale != bundle.manifest.scale) {
       throw Error(Status::kModelFormat, scale_mismatch(network, bundle.manifest));
     }
-    *out =
-        open_network(network, bundle.manifest.model, precision_of(bundle.manifest, given), given);
+    const std::string precision = esr::precision_of(bundle.manifest, given);
+    *out = esr::open_network(network, bundle.manifest.model, precision, given).release();
   });
 }
 
@@ -259,9 +178,7 @@ esr_status esr_upscaler_open_buffer(const void *data, size_t size, const esr_opt
     const esr_options given = checked_options(options);
     const Network network =
         esr::native::parse_network(static_cast<const std::uint8_t *>(data), size);
-    const char *fallback = network.has_int8 ? "int8" : "fp32";
-    *out =
-        open_network(network, "", given.precision == nullptr ? fallback : given.precision, given);
+    *out = esr::open_network(network, "", esr::precision_of(network, given), given).release();
   });
 }
 
@@ -278,7 +195,8 @@ esr_status esr_upscaler_get_info(const esr_upscaler *upscaler, esr_info *info) {
     info->scale = upscaler->engine.scale();
     info->receptive_field_radius = upscaler->engine.radius();
     info->num_threads = upscaler->pool.num_threads();
-    info->precision = name_of(upscaler->engine.precision());
+    info->has_base = upscaler->has_base ? 1 : 0;
+    info->precision = esr::name_of(upscaler->engine.precision());
     info->isa = upscaler->engine.isa();
     info->model = upscaler->model.c_str();
   });
@@ -301,13 +219,8 @@ esr_status esr_upscale_frame(esr_upscaler *upscaler, const esr_frame *lr, const 
     const esr_frame &sr_frame = checked(sr, "sr");
     const esr::FramePlanes from = esr::checked_frame(lr_frame, "lr");
     const esr::FramePlanes to = esr::checked_frame(sr_frame, "sr");
-    const int scale = upscaler->engine.scale();
-    esr::check_frames(lr_frame, from, sr_frame, to, scale);
-    upscaler->engine.run(esr::as_const(from.luma), to.luma, upscaler->pool, upscaler->tile_size);
-    for (int c = 0; c < from.num_chroma; ++c) {
-      upscaler->chroma.run({esr::as_const(from.chroma[c].plane), from.chroma[c].step}, to.chroma[c],
-                           scale, from.phase, upscaler->pool);
-    }
+    esr::check_frames(lr_frame, from, sr_frame, to, upscaler->engine.scale());
+    esr::upscale_frame(*upscaler, from, to);
   });
 }
 

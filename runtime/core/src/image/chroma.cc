@@ -75,8 +75,9 @@ Sample rounded(float value, float peak) {
 }
 
 template <class Sample>
-void write_row(const float *__restrict row, const Taps *taps, int scale, float peak,
+void write_row(const float *__restrict row, const Taps *taps, int scale, float unit,
                const SteppedPlane<Plane> &sr, std::int32_t y) {
+  const auto peak = static_cast<float>((1 << sr.plane.bit_depth) - 1);
   auto *__restrict out = reinterpret_cast<Sample *>(sr.plane.row(y));
   for (int p = 0; p < scale; ++p) {
     const float *__restrict from = row + taps[p].first;
@@ -87,7 +88,7 @@ void write_row(const float *__restrict row, const Taps *taps, int scale, float p
     for (std::int32_t x = 0; x < count; ++x) {
       const float value =
           w[0] * from[x] + w[1] * from[x + 1] + w[2] * from[x + 2] + w[3] * from[x + 3];
-      to[x * step] = rounded<Sample>(value, peak);
+      to[x * step] = rounded<Sample>(value * unit, peak);
     }
   }
 }
@@ -95,21 +96,25 @@ void write_row(const float *__restrict row, const Taps *taps, int scale, float p
 template <class Sample>
 void upscale_row(const SteppedPlane<ConstPlane> &lr, const SteppedPlane<Plane> &sr, int scale,
                  const Taps *across, const Taps *down, std::int32_t y, float *row) {
-  const auto peak = static_cast<float>((1 << lr.plane.bit_depth) - 1);
+  const float unit = std::ldexp(1.0F, sr.plane.bit_depth - lr.plane.bit_depth);
   blend_rows<Sample>(lr, y / scale, down[y % scale], row);
-  write_row<Sample>(row, across, scale, peak, sr, y);
+  write_row<Sample>(row, across, scale, unit, sr, y);
 }
 
 }  // namespace
 
-void ChromaUpscaler::run(const SteppedPlane<ConstPlane> &lr, const SteppedPlane<Plane> &sr,
-                         int scale, const ChromaPhase &phase, ThreadPool &pool) {
-  const auto workers = static_cast<std::size_t>(pool.num_threads());
-  const auto needed = static_cast<std::size_t>(lr.plane.width + 2 * kMargin);
+void ChromaUpscaler::reserve(std::int32_t width, int num_threads) {
+  const auto workers = static_cast<std::size_t>(num_threads);
+  const auto needed = static_cast<std::size_t>(width + 2 * kMargin);
   if (rows_.size() < workers) rows_.resize(workers);
   for (AlignedBuffer<float> &row : rows_) {
     if (row.size() < needed) row = AlignedBuffer<float>(needed);
   }
+}
+
+void ChromaUpscaler::run(const SteppedPlane<ConstPlane> &lr, const SteppedPlane<Plane> &sr,
+                         int scale, const ChromaPhase &phase, ThreadPool &pool) {
+  reserve(lr.plane.width, pool.num_threads());
   Taps across[kMaxScale];
   Taps down[kMaxScale];
   fill_taps(scale, phase.x, across);

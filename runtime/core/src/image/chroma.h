@@ -27,7 +27,11 @@ struct SteppedPlane {
 // Keys' kernel with a = -1/2, edges repeated, float32, rounded half to even and clamped.
 class ChromaUpscaler {
  public:
-  // `sr` may be up to scale-1 samples shorter than scale * lr, for odd luma sides. uint8 or uint16.
+  // Takes memory for planes of up to `width` samples, so that run() needs none.
+  void reserve(std::int32_t width, int num_threads);
+
+  // `sr` may be up to scale-1 samples shorter than scale * lr, for odd luma sides. uint8 or uint16;
+  // a sample of depth d is worth 2^(sr depth - d) of those of `sr`.
   void run(const SteppedPlane<ConstPlane> &lr, const SteppedPlane<Plane> &sr, int scale,
            const ChromaPhase &phase, ThreadPool &pool);
 

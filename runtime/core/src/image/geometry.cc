@@ -124,8 +124,8 @@ void add_chroma(const esr_frame &frame, const Layout &layout, const char *name,
   planes->num_areas = layout.is_interleaved ? 2 : 3;
   for (int i = 1; i < planes->num_areas; ++i) {
     const Plane plane = frame_plane(frame, i, width, height);
-    planes->areas[i] = checked_area(rows_of(plane, step),
-                                    std::string(name) + " plane " + std::to_string(i));
+    planes->areas[i] =
+        checked_area(rows_of(plane, step), std::string(name) + " plane " + std::to_string(i));
     planes->chroma[i - 1] = {plane, step};
   }
   if (layout.is_interleaved) {
@@ -180,8 +180,7 @@ void check_frames(const esr_frame &lr_frame, const FramePlanes &lr, const esr_fr
     }
     for (int j = 0; j < i; ++j) {
       if (overlap(sr.areas[j], sr.areas[i])) {
-        fail("sr planes " + std::to_string(j) + " and " + std::to_string(i) +
-             " overlap in memory");
+        fail("sr planes " + std::to_string(j) + " and " + std::to_string(i) + " overlap in memory");
       }
     }
   }

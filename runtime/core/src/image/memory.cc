@@ -36,8 +36,9 @@ Area checked_area(const RowLayout &layout, const std::string &name) {
   if (below > address || above > std::numeric_limits<std::uintptr_t>::max() - address) {
     fail(name + " has rows past the end of memory");
   }
-  return {address - static_cast<std::uintptr_t>(below), address + static_cast<std::uintptr_t>(above),
-          static_cast<std::size_t>(pitch), static_cast<std::size_t>(row)};
+  return {address - static_cast<std::uintptr_t>(below),
+          address + static_cast<std::uintptr_t>(above), static_cast<std::size_t>(pitch),
+          static_cast<std::size_t>(row)};
 }
 
 bool overlap(const Area &a, const Area &b) {

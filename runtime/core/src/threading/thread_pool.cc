@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <exception>
 #include <mutex>
 #include <string>
@@ -57,10 +58,11 @@ class ThreadPool::Impl {
         threads_.emplace_back([this, worker] { serve(worker); });
       }
     } catch (const std::system_error &error) {
+      const std::size_t given = threads_.size() + 1;
       stop();
-      throw Error(Status::kBackend, "the system gave " + std::to_string(threads_.size() + 1) +
-                                        " of " + std::to_string(num_threads) +
-                                        " threads: " + error.what());
+      throw Error(Status::kBackend, "the system gives " + std::to_string(given) + " of " +
+                                        std::to_string(num_threads) + " threads: " + error.what() +
+                                        "; ask for fewer");
     } catch (...) {
       stop();
       throw;

@@ -8,9 +8,7 @@ namespace {
 
 struct Fp32Scalar {
   using Sum = float;
-  static constexpr int kLanes = 1;
   static constexpr int kChannels = 1;
-  static constexpr bool kIsQuantized = false;
   static constexpr std::uint8_t kBlockSizes[] = {1, 0};
   static constexpr int kMaxTailPhases = kMaxScale * kMaxScale;
 

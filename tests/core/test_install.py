@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,38 +9,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from core_support import RUNTIME, needs_compiler, run
 from pictures_support import synthetic_luma
 
-ROOT = Path(__file__).parents[2]
-BUNDLE = ROOT / "runtime" / "bundles" / "fsrcnn-x2.esr"
-EXAMPLES = ROOT / "runtime" / "core" / "examples"
+BUNDLE = RUNTIME / "bundles" / "fsrcnn-x2.esr"
+EXAMPLES = RUNTIME / "core" / "examples"
 
-missing = [tool for tool in ("cmake", "c++", "cc") if shutil.which(tool) is None]
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} absent"),
-]
-
-
-def run(*command: str | Path, **environment: str) -> str:
-    done = subprocess.run(
-        [str(part) for part in command],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return done.stdout
+pytestmark = [pytest.mark.slow, needs_compiler]
 
 
 @pytest.fixture(scope="module", params=["shared", "static"])
-def prefix(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    build, prefix = tmp_path_factory.mktemp("build"), tmp_path_factory.mktemp("prefix")
+def prefix(
+    request: pytest.FixtureRequest, core_build: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    prefix = tmp_path_factory.mktemp("prefix")
     shared = "ON" if request.param == "shared" else "OFF"
-    options = (f"-DBUILD_SHARED_LIBS={shared}", f"-DCMAKE_INSTALL_PREFIX={prefix}")
-    run("cmake", "-S", ROOT / "runtime", "-B", build, *options, "-DCMAKE_INSTALL_LIBDIR=lib")
-    run("cmake", "--build", build, "-j", "2")
-    run("cmake", "--install", build)
+    run("cmake", core_build, f"-DBUILD_SHARED_LIBS={shared}", f"-DCMAKE_INSTALL_PREFIX={prefix}")
+    run("cmake", "--build", core_build, "-j", "2")
+    run("cmake", "--install", core_build)
     return prefix
 
 
@@ -102,9 +87,7 @@ def test_wrong_input_is_one_line_and_a_failure(prefix: Path, picture: Path, tmp_
         (tmp_path / "none.esr", picture, tmp_path / "out.pgm"),
         (BUNDLE, BUNDLE / "manifest.json", tmp_path / "out.pgm"),
     ):
-        done = subprocess.run(
-            [build / "upscale_image", *arguments], capture_output=True, text=True
-        )
+        done = subprocess.run([build / "upscale_image", *arguments], capture_output=True, text=True)
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1
         assert not (tmp_path / "out.pgm").exists()
