@@ -3,7 +3,7 @@
 #   docker build --target export  -t edge-sr:export .    train, evaluate and build bundles
 FROM python:3.11-slim-bookworm AS wheel
 # The native engine is compiled here; the images below hold no compiler.
-# hadolint ignore=DL3008 - a stable release of Debian has one version of it
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ \
     && rm -rf /var/lib/apt/lists/*
