@@ -15,6 +15,17 @@ struct Span {
   bool contains(std::int32_t y) const { return y >= begin && y < end; }
 };
 
+// As std::fill, at the speed of memcpy, which picks the widest instructions by itself.
+void fill_lanes(Lane *lanes, std::int32_t count, Lane value) {
+  std::int32_t filled = std::min(count, 32);
+  std::fill_n(lanes, filled, value);
+  while (filled < count) {
+    const std::int32_t more = std::min(filled, count - filled);
+    std::memcpy(lanes + filled, lanes, static_cast<std::size_t>(more) * sizeof(Lane));
+    filled += more;
+  }
+}
+
 float to_grey(int bit_depth) { return 1.0F / static_cast<float>(1 << (bit_depth - 8)); }
 
 class TileRunner {
@@ -254,7 +265,7 @@ class TileRunner {
         init += static_cast<Lane>(tail.correction[static_cast<std::size_t>(ky * phases + phase)]);
       }
       Lane *sums = scratch_.sums.row(y) + phase * scratch_.sums.pitch();
-      std::fill(sums + span.begin, sums + span.end, init);
+      fill_lanes(sums + span.begin, span.size(), init);
     }
   }
 

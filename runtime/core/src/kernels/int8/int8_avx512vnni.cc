@@ -21,7 +21,7 @@ struct Int8Avx512Vnni {
   static constexpr bool kIsQuantized = true;
   static constexpr std::uint8_t kBlockSizes[] = {8, 4, 0};
   static constexpr int kMaxTailPhases = 9;
-  static constexpr int vectors(int size) { return size == 12 ? 1 : 2; }
+  static constexpr int vectors(int size) { return size == 4 ? 4 : 2; }
   static constexpr int tail_vectors(int phases) { return phases <= 4 ? 6 : phases <= 6 ? 4 : 3; }
 
   // Kept in a register: see fp32_avx512.cc.
