@@ -97,7 +97,8 @@ static void test_bad_planes(const char *bundle) {
   CHECK_REFUSED(esr_upscale_plane(NULL, &lr, &sr), invalid, "upscaler is NULL");
   CHECK_REFUSED(esr_upscale_plane(upscaler, NULL, &sr), invalid, "lr is NULL");
   bad.width = 99;
-  CHECK_REFUSED(esr_upscale_plane(upscaler, &lr, &bad), invalid, "99x68 is not 2 times lr of 50x34");
+  CHECK_REFUSED(esr_upscale_plane(upscaler, &lr, &bad), invalid,
+                "99x68 is not 2 times lr of 50x34");
   bad = lr;
   bad.data = NULL;
   CHECK_REFUSED(esr_upscale_plane(upscaler, &bad, &sr), invalid, "lr has no data");
@@ -139,7 +140,8 @@ static void test_bad_opening(const char *bundle) {
   esr_upscaler *upscaler = (esr_upscaler *)&failures;
   esr_options options;
   esr_options_init(&options);
-  CHECK_REFUSED(esr_upscaler_open("/nonexistent.esr", NULL, &upscaler), ESR_ERR_IO, "does not exist");
+  CHECK_REFUSED(esr_upscaler_open("/nonexistent.esr", NULL, &upscaler), ESR_ERR_IO,
+                "does not exist");
   CHECK(upscaler == NULL);
   CHECK_REFUSED(esr_upscaler_open(NULL, NULL, &upscaler), ESR_ERR_INVALID_ARGUMENT, "is NULL");
   CHECK_REFUSED(esr_upscaler_open(bundle, NULL, NULL), ESR_ERR_INVALID_ARGUMENT, "out is NULL");
@@ -195,7 +197,8 @@ static void test_frame(const char *bundle) {
   }
   CHECK(i == 49 * 33);
   sr.format = ESR_FORMAT_YUV444P;
-  CHECK_REFUSED(esr_upscale_frame(upscaler, &lr, &sr), ESR_ERR_INVALID_ARGUMENT, "sr plane 1 has a stride");
+  CHECK_REFUSED(esr_upscale_frame(upscaler, &lr, &sr), ESR_ERR_INVALID_ARGUMENT,
+                "sr plane 1 has a stride");
   lr.format = 42;
   CHECK_REFUSED(esr_upscale_frame(upscaler, &lr, &sr), ESR_ERR_INVALID_ARGUMENT, "format 42");
   esr_upscaler_close(&upscaler);

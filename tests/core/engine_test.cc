@@ -37,16 +37,19 @@ Network random_network(int scale, bool has_base, int layers_between) {
 template <class Sample>
 struct Picture {
   Picture(int w, int h, SampleType t, int depth)
-      : width(w), height(h), type(t), bit_depth(depth),
+      : width(w),
+        height(h),
+        type(t),
+        bit_depth(depth),
         samples(static_cast<std::size_t>(w) * static_cast<std::size_t>(h)) {}
 
   Plane plane() {
-    return {reinterpret_cast<std::uint8_t *>(samples.data()), width, height,
-            static_cast<std::ptrdiff_t>(sizeof(Sample)) * width, type, bit_depth};
+    return {reinterpret_cast<std::uint8_t *>(samples.data()),    width, height,
+            static_cast<std::ptrdiff_t>(sizeof(Sample)) * width, type,  bit_depth};
   }
   ConstPlane view() const {
     return {reinterpret_cast<const std::uint8_t *>(samples.data()), width, height,
-            static_cast<std::ptrdiff_t>(sizeof(Sample)) * width, type, bit_depth};
+            static_cast<std::ptrdiff_t>(sizeof(Sample)) * width,    type,  bit_depth};
   }
 
   int width;
@@ -143,7 +146,8 @@ TEST(int8_gives_the_same_bits_on_every_isa) {
     const std::vector<std::uint8_t> sr = upscaled(engine, random_picture(50, 31), 1, 0);
     all.insert(all.end(), sr.begin(), sr.end());
   }
-  CHECK_EQ(sha256(all.data(), all.size()), std::string("b401d84f308b49813d9934149391cb4bb695e504211960372660d20f26c4b564"));
+  CHECK_EQ(sha256(all.data(), all.size()),
+           std::string("b401d84f308b49813d9934149391cb4bb695e504211960372660d20f26c4b564"));
 }
 
 TEST(bf16_says_that_it_runs_as_fp32_where_the_cpu_lacks_it) {

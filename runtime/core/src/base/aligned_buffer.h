@@ -19,7 +19,7 @@ class AlignedBuffer {
  public:
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::size_t count)
-      : data_(static_cast<T *>(::operator new(count * sizeof(T), std::align_val_t{kCacheLine}))),
+      : data_(static_cast<T *>(::operator new (count * sizeof(T), std::align_val_t{kCacheLine}))),
         count_(count) {
     std::memset(data_.get(), 0, count * sizeof(T));
   }
@@ -33,7 +33,7 @@ class AlignedBuffer {
  private:
   struct Free {
     void operator()(T *memory) const noexcept {
-      ::operator delete(memory, std::align_val_t{kCacheLine});
+      ::operator delete (memory, std::align_val_t{kCacheLine});
     }
   };
   std::unique_ptr<T, Free> data_;

@@ -15,9 +15,13 @@ struct Int8Scalar {
   static ESR_INLINE Sum byte_of(Lane lane, int c) {
     return static_cast<std::int8_t>(static_cast<std::uint8_t>(lane >> (8 * c)));
   }
+  // Wraps around as vectors do: a tail's sums that nobody reads grow from frame to frame.
   static ESR_INLINE Sum add(Sum sum, Lane lane, Lane weight) {
-    for (int c = 0; c < kChannels; ++c) sum += byte_of(lane, c) * byte_of(weight, c);
-    return sum;
+    auto total = static_cast<std::uint32_t>(sum);
+    for (int c = 0; c < kChannels; ++c) {
+      total += static_cast<std::uint32_t>(byte_of(lane, c) * byte_of(weight, c));
+    }
+    return static_cast<Sum>(total);
   }
   static ESR_INLINE float activate(const ConvRow &row, int channel, Sum sum) {
     const float value =
