@@ -13,6 +13,6 @@ from core_support import needs_compiler, run
 @needs_compiler
 def test_core_passes_its_own_tests(core_build: Path) -> None:
     shown = run("ctest", "--test-dir", core_build, "--output-on-failure", "-j", "2")
-    found = re.search(r"100% tests passed, 0 tests failed out of (\d+)", shown)
+    found = re.search(r"100% tests passed.* out of (\d+)", shown)
     assert found is not None
     assert int(found.group(1)) >= 25
