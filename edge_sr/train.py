@@ -19,6 +19,7 @@ from typing import Any
 from edge_sr.cli import run_main
 from edge_sr.distillation.config import (
     IMITATION_LOSSES,
+    LEARNING_RATES,
     METHODS,
     SCALE_MAPS,
     STARTS,
@@ -45,7 +46,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--teacher-iterations", type=int, help="default 1000000")
     add("--batch-size", type=int, help="over all processes, default 16")
     add("--patch-size", type=int, help="side of an LR patch in pixels, default 96")
-    add("--learning-rate", type=float, help="at the start, default 1e-3")
+    add("--optimizer", choices=tuple(LEARNING_RATES), help="default soap")
+    add("--learning-rate", type=float, help="at the start, default 3e-3 for soap, 1e-3 for adam")
     add("--final-learning-rate", type=float, help="at the end of the cosine, default 1e-5")
     add("--lambda-teacher", type=float, help="weight of the teacher's imitation loss, 1e-4")
     add("--lambda-student", type=float, help="weight of the feature loss, default 1e-6")

@@ -9,6 +9,8 @@ METHODS = ("pisr", "baseline")
 IMITATION_LOSSES = ("laplace", "gaussian", "mae")
 SCALE_MAPS = ("CxHxW", "Cx1x1", "1xHxW", "1x1x1")
 STARTS = ("bicubic", "default")
+# First learning rate of each optimiser, where none is given.
+LEARNING_RATES = {"soap": 3e-3, "adam": 1e-3}
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,8 @@ class RunConfig:
 
     ``patch_size`` is the LR side in pixels. ``lambda_teacher`` weighs PISR's imitation loss on the
     encoder's picture (equation 4), ``lambda_student`` the feature loss (equation 7). The learning
-    rate falls along a cosine from ``learning_rate`` to ``final_learning_rate`` in each stage.
+    rate falls along a cosine from ``learning_rate`` (None: the optimiser's own) to
+    ``final_learning_rate`` in each stage.
     """
 
     model: str = "fsrcnn_residual"
@@ -28,7 +31,8 @@ class RunConfig:
     teacher_iterations: int = 1_000_000
     batch_size: int = 16
     patch_size: int = 96
-    learning_rate: float = 1e-3
+    optimizer: str = "soap"
+    learning_rate: float | None = None
     final_learning_rate: float = 1e-5
     lambda_teacher: float = 1e-4
     lambda_student: float = 1e-6
@@ -60,11 +64,21 @@ class RunConfig:
         )
         _require(self.patch_size >= 8, f"patch_size {self.patch_size} must be at least 8")
         _require(
-            0 <= self.final_learning_rate <= self.learning_rate and self.learning_rate > 0,
-            f"learning rates {self.learning_rate} to {self.final_learning_rate} must fall, above 0",
+            self.optimizer in LEARNING_RATES,
+            f"optimizer {self.optimizer!r} is not one of {tuple(LEARNING_RATES)}",
+        )
+        first, last = self.first_learning_rate, self.final_learning_rate
+        _require(
+            0 <= last <= first and first > 0, f"learning rates {first} to {last} must fall, above 0"
         )
         _require(0 <= self.ema_decay < 1, f"ema_decay {self.ema_decay} must be in [0, 1)")
         _require(self.held_out >= 0, f"held_out {self.held_out} must not be negative")
+
+    @property
+    def first_learning_rate(self) -> float:
+        """The rate that each stage begins with."""
+        given = self.learning_rate
+        return LEARNING_RATES[self.optimizer] if given is None else given
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary for ``run.json``."""

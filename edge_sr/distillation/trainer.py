@@ -24,6 +24,7 @@ from edge_sr.data.patches import PatchSampler, PicturePair
 from edge_sr.distillation.ema import WeightAverage
 from edge_sr.distillation.pisr import Objective
 from edge_sr.distillation.schedule import cosine
+from edge_sr.distillation.soap import Soap
 
 SAVE_SECONDS = 120.0
 
@@ -35,6 +36,7 @@ class StageOptions:
     name: str
     folder: Path
     iterations: int
+    optimizer: str
     learning_rate: float
     final_learning_rate: float
     ema_decay: float
@@ -67,11 +69,7 @@ class Stage:
         self.objective = objective.to(process.device)
         for parameter in objective.parameters():
             parameter.data = parameter.data.contiguous(memory_format=_layout_of(parameter))
-        self.optimizer = torch.optim.Adam(
-            [p for p in objective.parameters() if p.requires_grad],
-            lr=options.learning_rate,
-            foreach=True,
-        )
+        self.optimizer = _optimizer_of(objective, options)
         self.average = WeightAverage(objective, options.ema_decay)
         self.iteration, self.seconds = 0, 0.0
         self.stepped: nn.Module = objective
@@ -196,7 +194,7 @@ class Stage:
         tensors = {f"objective.{k}": v for k, v in self.objective.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.average.items()}
         for index, slot in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{index}.{k}": v for k, v in slot.items()}
+            tensors |= {f"optimizer.{index}.{k}": v for k, v in slot.items()}
         position = {"iteration": str(self.iteration), "seconds": str(seconds)}
         stored = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
         write_atomically(self.state_file, save(stored, metadata=position))
@@ -214,7 +212,7 @@ class Stage:
             self.average.average[name].copy_(value)
         self.average.updates = self.iteration
         optimizer_state = self.optimizer.state_dict()
-        for key, value in _below(tensors, "adam.").items():
+        for key, value in _below(tensors, "optimizer.").items():
             index, slot = key.split(".", 1)
             optimizer_state["state"].setdefault(int(index), {})[slot] = value
         self.optimizer.load_state_dict(optimizer_state)
@@ -225,6 +223,13 @@ class Stage:
         lines = self.log_file.read_text().splitlines() if self.log_file.is_file() else []
         kept = [line for line in lines if json.loads(line)["iteration"] <= self.iteration]
         write_atomically(self.log_file, "".join(line + "\n" for line in kept).encode())
+
+
+def _optimizer_of(objective: Objective, options: StageOptions) -> torch.optim.Optimizer:
+    parameters = [p for p in objective.parameters() if p.requires_grad]
+    if options.optimizer == "soap":
+        return Soap(parameters, options.learning_rate)
+    return torch.optim.Adam(parameters, lr=options.learning_rate, foreach=True)
 
 
 def _layout_of(parameter: Tensor) -> torch.memory_format:

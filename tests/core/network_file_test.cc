@@ -242,6 +242,12 @@ TEST(values_must_be_finite) {
   }
 }
 
+TEST(weight_that_overflows_a_pair_is_refused) {
+  CHECK_ERROR(parse_with([](Model *m) { m->tensor("1.int8.weight").bytes[3] = -128; }),
+              "an int8 weight is -128");
+  parse_with([](Model *m) { m->tensor("1.int8.weight").bytes[3] = -127; });
+}
+
 TEST(int8_scales_are_bounded) {
   for (const float scale : {0.0F, -1.0F, 1e-16F, 1e16F, 1e-45F}) {
     CHECK_ERROR(parse_with([&](Model *m) { m->tensor("0.int8.input_scale").floats[0] = scale; }),

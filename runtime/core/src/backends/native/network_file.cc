@@ -89,6 +89,10 @@ QuantizedLayer quantized_from(const Json &entry, const std::vector<std::int64_t>
   if (!is_scale(int8.input_scale) || !std::all_of(scales.begin(), scales.end(), is_scale)) {
     fail("an int8 scale is not within 1e-15..1e15");
   }
+  // Products of two channels are summed in int16 on plain NEON, which this weight could overflow.
+  if (std::find(int8.weight.begin(), int8.weight.end(), -128) != int8.weight.end()) {
+    fail("an int8 weight is -128; symmetric weights are -127..127");
+  }
   return int8;
 }
 

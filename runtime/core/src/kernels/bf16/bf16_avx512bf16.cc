@@ -10,9 +10,10 @@ namespace {
 struct Bf16Avx512 {
   using Acc = __m512;
   using Data = __m512i;
-  using Weight = __m512i;
+  using Weights = __m512i;
   using Factor = __m512;
   static constexpr int kLanes = 16;
+  static constexpr int kWeightsPerLoad = 1;
   static constexpr int kChannels = 2;
   static constexpr bool kIsQuantized = false;
   static constexpr std::uint8_t kBlockSizes[] = {14, 12, 8, 4, 2, 0};
@@ -26,14 +27,14 @@ struct Bf16Avx512 {
     __asm__("" : "+v"(data));
     return data;
   }
-  static ESR_INLINE Weight weight(const Lane *lane) {
+  static ESR_INLINE Weights weights(const Lane *lane, int) {
     return _mm512_set1_epi32(static_cast<int>(*lane));
   }
   static ESR_INLINE Acc broadcast(const Lane *lane) {
     return _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(*lane)));
   }
   // Assembly: see int8_avx512vnni.cc.
-  static ESR_INLINE Acc mac(Acc sum, Data data, Weight weight) {
+  static ESR_INLINE Acc mac(Acc sum, Data data, Weights weight, int) {
     __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(data), "v"(weight));
     return sum;
   }

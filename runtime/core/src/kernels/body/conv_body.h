@@ -1,10 +1,13 @@
 // A convolution over a run of pixels, in register blocks; the ISA is the traits class `T`:
-//   kLanes, kChannels        lanes of a vector, channels of a lane
-//   Acc, Data, Weight        a vector of sums, of lanes, and one broadcast lane of weights
-//   load, weight, broadcast  from memory
-//   mac(acc, data, weight)   multiply and accumulate
-//   pack(sums, factors)      activation, then kChannels sums to one vector of lanes
-//   kBlockSizes, kVectors    register blocks: output channels, and vectors of pixels beside each
+//   kLanes, kChannels           lanes of a vector, channels of a lane
+//   Acc, Data, Weights          a vector of sums, of lanes, and lanes of weights in a register
+//   load, broadcast             from memory
+//   weights(lanes, count)       `count` is kWeightsPerLoad, or 1 if a tap has fewer
+//   mac(acc, data, weights, i)  multiply by weight i of them and accumulate
+//   pack(sums, factors)         activation, then kChannels sums to one vector of lanes
+//   kBlockSizes, vectors(size)  register blocks: output channels, and vectors of pixels beside each
+// x86 broadcasts a weight as it loads it, so kWeightsPerLoad is 1. NEON multiplies by an element of
+// a vector: one load brings four weights, and broadcasts and spilled sums are gone.
 // Private to the files of kernels/{fp32,int8,bf16}; all here has internal linkage.
 #pragma once
 
@@ -13,6 +16,32 @@
 
 namespace esr::kernels {
 namespace {
+
+// Adds a tap whose weights serve the sums RX0..RX1-1 of each of NRY rows of S. Each load brings a
+// group of weights; the last group ends with the last weight and may overlap the one before.
+template <class T, int S, int NRY, int NV, int RX0, int RX1>
+ESR_INLINE void add_tap(const Lane *tap, const Lane *weights,
+                        typename T::Acc (&sums)[NRY * S][NV]) {
+  constexpr int kWidth = RX1 - RX0;
+  constexpr int kWeights = NRY * kWidth;
+  constexpr int kGroup = kWeights < T::kWeightsPerLoad ? 1 : T::kWeightsPerLoad;
+  typename T::Data data[NV];
+  ESR_UNROLL(8)
+  for (int v = 0; v < NV; ++v) data[v] = T::load(tap + v * T::kLanes);
+  ESR_UNROLL(16)
+  for (int g = 0; g < kWeights; g += kGroup) {
+    const int first = g < kWeights - kGroup ? g : kWeights - kGroup;
+    const typename T::Weights group = T::weights(weights + first, kGroup);
+    ESR_UNROLL(4)
+    for (int i = 0; i < kGroup; ++i) {
+      const int w = first + i;
+      if (w < g) continue;  // added with the group before
+      const int sum = w / kWidth * S + RX0 + w % kWidth;
+      ESR_UNROLL(8)
+      for (int v = 0; v < NV; ++v) sums[sum][v] = T::mac(sums[sum][v], data[v], group, i);
+    }
+  }
+}
 
 // Sums of NO output channels for NV vectors of pixels stay in registers over all taps.
 template <class T, int NO, int NV>
@@ -25,16 +54,7 @@ ESR_INLINE void convolve(const ConvRow &row, const Lane *weights, int channel, s
     for (int v = 0; v < NV; ++v) sums[o][v] = init;
   }
   for (int t = 0; t < row.num_taps; ++t) {
-    const Lane *tap = row.taps[t] + row.tap_offset + x;
-    typename T::Data data[NV];
-    ESR_UNROLL(8)
-    for (int v = 0; v < NV; ++v) data[v] = T::load(tap + v * T::kLanes);
-    ESR_UNROLL(16)
-    for (int o = 0; o < NO; ++o) {
-      const typename T::Weight weight = T::weight(weights + o);
-      ESR_UNROLL(8)
-      for (int v = 0; v < NV; ++v) sums[o][v] = T::mac(sums[o][v], data[v], weight);
-    }
+    add_tap<T, NO, 1, NV, 0, NO>(row.taps[t] + row.tap_offset + x, weights, sums);
     weights += NO;
   }
 }

@@ -2,6 +2,7 @@
 // Traits as in conv_body.h, and load_sums, store_sums and tail_vectors(phases).
 #pragma once
 
+#include "kernels/body/conv_body.h"
 #include "kernels/body/inline.h"
 #include "kernels/row_kernels.h"
 
@@ -13,21 +14,7 @@ template <class T, int S, int NRY, int NV, int RX0, int RX1>
 ESR_INLINE void add_taps(const Lane *const *taps, int num_taps, const Lane *weights,
                          std::ptrdiff_t x, typename T::Acc (&sums)[NRY * S][NV]) {
   for (int t = 0; t < num_taps; ++t) {
-    const Lane *tap = taps[t] + x;
-    typename T::Data data[NV];
-    ESR_UNROLL(8)
-    for (int v = 0; v < NV; ++v) data[v] = T::load(tap + v * T::kLanes);
-    ESR_UNROLL(4)
-    for (int ry = 0; ry < NRY; ++ry) {
-      ESR_UNROLL(4)
-      for (int rx = RX0; rx < RX1; ++rx) {
-        const typename T::Weight weight = T::weight(weights + ry * (RX1 - RX0) + rx - RX0);
-        ESR_UNROLL(8)
-        for (int v = 0; v < NV; ++v) {
-          sums[ry * S + rx][v] = T::mac(sums[ry * S + rx][v], data[v], weight);
-        }
-      }
-    }
+    add_tap<T, S, NRY, NV, RX0, RX1>(taps[t] + x, weights, sums);
     weights += NRY * (RX1 - RX0);
   }
 }

@@ -10,9 +10,10 @@ namespace {
 struct Fp32Avx2 {
   using Acc = __m256;
   using Data = __m256;
-  using Weight = __m256;
+  using Weights = __m256;
   using Factor = __m256;
   static constexpr int kLanes = 8;
+  static constexpr int kWeightsPerLoad = 1;
   static constexpr int kChannels = 1;
   static constexpr bool kIsQuantized = false;
   static constexpr std::uint8_t kBlockSizes[] = {4, 2, 1, 0};
@@ -26,11 +27,11 @@ struct Fp32Avx2 {
     __asm__("" : "+x"(data));
     return data;
   }
-  static ESR_INLINE Weight weight(const Lane *lane) {
+  static ESR_INLINE Weights weights(const Lane *lane, int) {
     return _mm256_broadcast_ss(reinterpret_cast<const float *>(lane));
   }
-  static ESR_INLINE Acc broadcast(const Lane *lane) { return weight(lane); }
-  static ESR_INLINE Acc mac(Acc sum, Data data, Weight weight) {
+  static ESR_INLINE Acc broadcast(const Lane *lane) { return weights(lane, 1); }
+  static ESR_INLINE Acc mac(Acc sum, Data data, Weights weight, int) {
     return _mm256_fmadd_ps(weight, data, sum);
   }
   static ESR_INLINE Factor factor(const ConvRow &row, int channel) {

@@ -10,9 +10,10 @@ namespace {
 struct Fp32Avx512 {
   using Acc = __m512;
   using Data = __m512;
-  using Weight = __m512;
+  using Weights = __m512;
   using Factor = __m512;
   static constexpr int kLanes = 16;
+  static constexpr int kWeightsPerLoad = 1;
   static constexpr int kChannels = 1;
   static constexpr bool kIsQuantized = false;
   static constexpr std::uint8_t kBlockSizes[] = {14, 12, 8, 4, 2, 1, 0};
@@ -27,11 +28,11 @@ struct Fp32Avx512 {
     __asm__("" : "+v"(data));
     return data;
   }
-  static ESR_INLINE Weight weight(const Lane *lane) {
+  static ESR_INLINE Weights weights(const Lane *lane, int) {
     return _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(*lane)));
   }
-  static ESR_INLINE Acc broadcast(const Lane *lane) { return weight(lane); }
-  static ESR_INLINE Acc mac(Acc sum, Data data, Weight weight) {
+  static ESR_INLINE Acc broadcast(const Lane *lane) { return weights(lane, 1); }
+  static ESR_INLINE Acc mac(Acc sum, Data data, Weights weight, int) {
     return _mm512_fmadd_ps(weight, data, sum);
   }
   static ESR_INLINE Factor factor(const ConvRow &row, int channel) {

@@ -16,8 +16,9 @@ struct Int8Avx2 {
   // As a vector of int32: GCC copies and spills sums that are __m256i.
   using Acc = std::int32_t __attribute__((vector_size(32)));
   using Data = __m256i;
-  using Weight = __m256i;
+  using Weights = __m256i;
   static constexpr int kLanes = 8;
+  static constexpr int kWeightsPerLoad = 1;
   static constexpr int kChannels = 2;
   static constexpr bool kIsQuantized = true;
   static constexpr std::uint8_t kBlockSizes[] = {4, 2, 0};
@@ -30,11 +31,13 @@ struct Int8Avx2 {
     __asm__("" : "+x"(data));
     return data;
   }
-  static ESR_INLINE Weight weight(const Lane *lane) {
+  static ESR_INLINE Weights weights(const Lane *lane, int) {
     return _mm256_set1_epi32(static_cast<int>(*lane));
   }
-  static ESR_INLINE Acc broadcast(const Lane *lane) { return reinterpret_cast<Acc>(weight(lane)); }
-  static ESR_INLINE Acc mac(Acc sum, Data data, Weight weight) {
+  static ESR_INLINE Acc broadcast(const Lane *lane) {
+    return reinterpret_cast<Acc>(weights(lane, 1));
+  }
+  static ESR_INLINE Acc mac(Acc sum, Data data, Weights weight, int) {
     return sum + reinterpret_cast<Acc>(_mm256_madd_epi16(data, weight));
   }
   static ESR_INLINE Factor factor(const ConvRow &row, int channel) {

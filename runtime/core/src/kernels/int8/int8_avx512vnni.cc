@@ -15,8 +15,9 @@ struct Int8Avx512Vnni {
   };
   using Acc = __m512i;
   using Data = __m512i;
-  using Weight = __m512i;
+  using Weights = __m512i;
   static constexpr int kLanes = 16;
+  static constexpr int kWeightsPerLoad = 1;
   static constexpr int kChannels = 4;
   static constexpr bool kIsQuantized = true;
   static constexpr std::uint8_t kBlockSizes[] = {8, 4, 0};
@@ -30,14 +31,14 @@ struct Int8Avx512Vnni {
     __asm__("" : "+v"(data));
     return data;
   }
-  static ESR_INLINE Weight weight(const Lane *lane) {
+  static ESR_INLINE Weights weights(const Lane *lane, int) {
     return _mm512_set1_epi32(static_cast<int>(*lane));
   }
   static ESR_INLINE Acc broadcast(const Lane *lane) {
     return _mm512_set1_epi32(static_cast<int>(*lane));
   }
   // Assembly, since GCC copies and spills the sums around its intrinsic, at half the speed.
-  static ESR_INLINE Acc mac(Acc sum, Data data, Weight weight) {
+  static ESR_INLINE Acc mac(Acc sum, Data data, Weights weight, int) {
     __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(data), "v"(weight));
     return sum;
   }

@@ -15,8 +15,9 @@ struct Int8AvxVnni {
   };
   using Acc = __m256i;
   using Data = __m256i;
-  using Weight = __m256i;
+  using Weights = __m256i;
   static constexpr int kLanes = 8;
+  static constexpr int kWeightsPerLoad = 1;
   static constexpr int kChannels = 4;
   static constexpr bool kIsQuantized = true;
   static constexpr std::uint8_t kBlockSizes[] = {4, 0};
@@ -29,12 +30,12 @@ struct Int8AvxVnni {
     __asm__("" : "+x"(data));
     return data;
   }
-  static ESR_INLINE Weight weight(const Lane *lane) {
+  static ESR_INLINE Weights weights(const Lane *lane, int) {
     return _mm256_set1_epi32(static_cast<int>(*lane));
   }
-  static ESR_INLINE Acc broadcast(const Lane *lane) { return weight(lane); }
+  static ESR_INLINE Acc broadcast(const Lane *lane) { return weights(lane, 1); }
   // Assembly: see int8_avx512vnni.cc.
-  static ESR_INLINE Acc mac(Acc sum, Data data, Weight weight) {
+  static ESR_INLINE Acc mac(Acc sum, Data data, Weights weight, int) {
     __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(data), "x"(weight));
     return sum;
   }
