@@ -49,6 +49,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--optimizer", choices=tuple(LEARNING_RATES), help="default soap")
     add("--learning-rate", type=float, help="at the start, default 3e-3 for soap, 1e-3 for adam")
     add("--final-learning-rate", type=float, help="at the end of the cosine, default 1e-5")
+    add("--warm-up", type=int, metavar="ITERATIONS", help="of rising rate, default 200")
     add("--lambda-teacher", type=float, help="weight of the teacher's imitation loss, 1e-4")
     add("--lambda-student", type=float, help="weight of the feature loss, default 1e-6")
     add("--imitation-loss", choices=IMITATION_LOSSES, help="feature loss, default laplace")

@@ -19,8 +19,8 @@ class RunConfig:
 
     ``patch_size`` is the LR side in pixels. ``lambda_teacher`` weighs PISR's imitation loss on the
     encoder's picture (equation 4), ``lambda_student`` the feature loss (equation 7). The learning
-    rate falls along a cosine from ``learning_rate`` (None: the optimiser's own) to
-    ``final_learning_rate`` in each stage.
+    rate rises linearly for ``warm_up`` iterations, at most a tenth of a stage, and falls along a
+    cosine from ``learning_rate`` (None: the optimiser's own) to ``final_learning_rate``.
     """
 
     model: str = "fsrcnn_residual"
@@ -34,6 +34,7 @@ class RunConfig:
     optimizer: str = "soap"
     learning_rate: float | None = None
     final_learning_rate: float = 1e-5
+    warm_up: int = 200
     lambda_teacher: float = 1e-4
     lambda_student: float = 1e-6
     imitation_loss: str = "laplace"
@@ -72,6 +73,7 @@ class RunConfig:
             0 <= last <= first and first > 0, f"learning rates {first} to {last} must fall, above 0"
         )
         _require(0 <= self.ema_decay < 1, f"ema_decay {self.ema_decay} must be in [0, 1)")
+        _require(self.warm_up >= 0, f"warm_up {self.warm_up} must not be negative")
         _require(self.held_out >= 0, f"held_out {self.held_out} must not be negative")
 
     @property

@@ -127,6 +127,7 @@ def _run_stage(
         optimizer=config.optimizer,
         learning_rate=config.first_learning_rate,
         final_learning_rate=config.final_learning_rate,
+        warm_up=config.warm_up,
         ema_decay=config.ema_decay,
         log_every=config.log_every,
         evaluate_every=config.evaluate_every,

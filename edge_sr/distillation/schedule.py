@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 
 
-def cosine(iteration: int, total: int, *, first: float, last: float) -> float:
+def cosine(iteration: int, total: int, *, first: float, last: float, warm_up: int = 0) -> float:
     """Cosine from ``first`` to ``last``, held constant within each of 1000 equal epochs.
 
     PISR steps once per epoch of 1000 iterations over 1000 epochs; shorter runs scale the epoch.
+    The first ``warm_up`` iterations rise linearly to it, at most a tenth of all.
     """
     epochs = min(1000, total)
     epoch = iteration * epochs // total
-    return last + 0.5 * (first - last) * (1 + math.cos(math.pi * epoch / epochs))
+    rate = last + 0.5 * (first - last) * (1 + math.cos(math.pi * epoch / epochs))
+    return rate * min(1.0, (iteration + 1) / max(1, min(warm_up, total // 10)))

@@ -39,6 +39,7 @@ class StageOptions:
     optimizer: str
     learning_rate: float
     final_learning_rate: float
+    warm_up: int
     ema_decay: float
     log_every: int
     evaluate_every: int
@@ -113,6 +114,7 @@ class Stage:
             self.options.iterations,
             first=self.options.learning_rate,
             last=self.options.final_learning_rate,
+            warm_up=self.options.warm_up,
         )
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate

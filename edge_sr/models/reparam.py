@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -56,8 +58,46 @@ class SubpixelTail(nn.Module):
         return functional.pixel_shuffle(phases, self.scale)
 
 
+class SharedPRelu(nn.Module):
+    """A PReLU of one slope for all channels, computed as a leaky ReLU on a CPU.
+
+    PyTorch's own backward pass there takes a third of a training step, this one a tenth.
+    """
+
+    def __init__(self, prelu: nn.PReLU) -> None:
+        super().__init__()
+        self.weight = prelu.weight
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Any shape, to the same."""
+        if values.device.type != "cpu":
+            return functional.prelu(values, self.weight)
+        result: Tensor = _LeakyRelu.apply(values, self.weight)  # type: ignore[no-untyped-call]
+        return result
+
+
+class _LeakyRelu(torch.autograd.Function):
+    """A leaky ReLU with a gradient for its slope."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(values, slope)
+        return functional.leaky_relu(values, float(slope))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        (grad,) = grads
+        values, slope = ctx.saved_tensors
+        below: Tensor = torch.ops.aten.leaky_relu_backward(grad, values, float(slope), False)
+        return below, (grad * values.clamp(max=0)).sum().reshape(1)
+
+
 def use_training_form(model: Fsrcnn) -> Fsrcnn:
-    """Swap the transposed convolution for its sub-pixel form, in place; parameters are shared."""
+    """Swap layers for forms that train faster, in place; parameters and their names are shared."""
     if isinstance(model.tail, nn.ConvTranspose2d):
         model.tail = SubpixelTail(model.tail)
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.PReLU) and child.num_parameters == 1:
+                setattr(parent, name, SharedPRelu(child))
     return model
