@@ -2,9 +2,9 @@
 
     python -m runtime.bench fsrcnn-x2-int8.esr --size 640x360
 
-One luminance frame in flight, whole and tiled, for each precision. The configurations take turns,
-so that a change of clock or load meets all alike. stdout ends with one JSON line; --out also writes
-it to a file.
+One luminance frame in flight, whole and tiled, for each precision. The configurations take turns
+in short bursts, so that a change of clock or load meets all alike. stdout ends with one JSON line;
+--out also writes it to a file.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from runtime.upscaler import Upscaler
 
 _SUSPICIOUS_SPREAD = 0.10
 _STABLE = 0.05
+_PAUSE_S, _BURST_S = 0.05, 0.25
 
 
 @dataclass
@@ -94,7 +95,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             _warm_up(case, frame)
         while any(_is_short(case, args.samples, args.seconds) for case in cases):
             for case in cases:
-                _sample(case, frame)
+                _take_turn(case, frame, args.samples, args.seconds)
         rows = [_row(case, args.size) for case in cases]
     result = {
         "bundle": str(args.bundle),
@@ -154,6 +155,17 @@ def _opened(
     finally:
         for case in cases:
             case.upscaler.close()
+
+
+def _take_turn(case: Case, frame: NDArray[np.uint8], samples: int, seconds: float) -> None:
+    """A pause, in which threads that the last case left spinning go to sleep, then a burst."""
+    if not _is_short(case, samples, seconds):
+        return
+    time.sleep(_PAUSE_S)
+    case.upscaler.upscale_luma(frame)
+    end = time.perf_counter() + _BURST_S
+    while _is_short(case, samples, seconds) and time.perf_counter() < end:
+        _sample(case, frame)
 
 
 def _sample(case: Case, frame: NDArray[np.uint8]) -> float:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bundle_support import make_tiny_bundle
 
@@ -43,6 +45,31 @@ def test_each_precision_is_measured_whole_and_tiled(
     assert result["device"]["cores"] >= 1
     assert json.loads(out.read_text()) == result
     assert "CPUExecutionProvider" in printed[2]
+
+
+class WakingUpscaler:
+    """Slow in the first call after another one has run."""
+
+    running: WakingUpscaler | None = None
+
+    def upscale_luma(self, frame: np.ndarray) -> None:
+        time.sleep(0.0 if WakingUpscaler.running is self else 0.05)
+        WakingUpscaler.running = self
+
+    def upscale_luma_timed(self, frame: np.ndarray) -> float:
+        self.upscale_luma(frame)
+        return 0.0
+
+
+def test_what_a_change_of_turns_costs_is_in_no_sample() -> None:
+    cases = [bench.Case(WakingUpscaler()) for _ in range(2)]  # type: ignore[arg-type]
+    frame = np.zeros((4, 4), np.uint8)
+    for _ in range(2):
+        for case in cases:
+            bench._take_turn(case, frame, samples=len(case.samples) + 3, seconds=0.0)
+    for case in cases:
+        assert len(case.samples) == 6
+        assert max(case.samples) < 0.04
 
 
 def test_json_flag_leaves_one_line(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
