@@ -209,8 +209,10 @@ def _write_reports(
     """The reports, then the final manifest that lists them."""
     report = report_of(facts, files, folder_bytes(folder))
     files[REPORT_JSON] = write_file(folder, REPORT_JSON, report_json(report))
-    files[REPORT_HTML] = write_file(folder, REPORT_HTML, report_html(report, crops).encode())
     plan = facts.plan
+    if plan.has_html:
+        page = report_html(report, crops).encode()
+        files[REPORT_HTML] = write_file(folder, REPORT_HTML, page)
     manifest = manifest_of(
         facts.source.spec,
         plan.precisions,

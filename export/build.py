@@ -52,6 +52,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--out", type=Path, help="bundle folder; default by name, as fsrcnn-x2-int8.esr")
     add("--max-drop", default="", help="loss allowed in dB, default int8=0.10,fp16=0.02,bf16=0.02")
     add("--threads", type=int, default=0, help="for measuring; 0 = one per physical core")
+    add("--no-html", action="store_true", help="no report.html, for a small bundle")
     add("--overwrite", action="store_true", help="replace an existing bundle")
     add("--dry-run", action="store_true", help="stop after the plan")
     add("--json", action="store_true", help="only the JSON line on stdout, nothing on stderr")
@@ -85,6 +86,7 @@ def make_plan(args: argparse.Namespace, source: Source) -> BuildPlan:
         out=out,
         max_drop=args.max_drop,
         is_overwriting=args.overwrite,
+        has_html=not args.no_html,
         threads=args.threads,
     )
 

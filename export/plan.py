@@ -31,6 +31,7 @@ class BuildPlan:
     out: Path
     max_drop: Mapping[str, float] = field(default_factory=lambda: dict(MAX_DROP_DB))
     is_overwriting: bool = False
+    has_html: bool = True
     threads: int = 0
     offers_bf16: bool = False
 

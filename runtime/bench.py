@@ -26,6 +26,7 @@ from runtime.atomic import written_beside
 from runtime.backends import BACKENDS
 from runtime.cli import run_main
 from runtime.errors import UnsupportedError
+from runtime.installed import installed_bundle
 from runtime.manifest import PRECISIONS, read_manifest
 from runtime.stats import device_facts, peak_memory_mb, summarize
 from runtime.upscaler import Upscaler
@@ -63,7 +64,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("bundle", type=Path)
+    add("bundle", nargs="?", type=Path, help="default: the installed x2 one")
     add("--size", type=parse_size, default=(640, 360), metavar="WxH", help="LR, default 640x360")
     add("--backend", default="auto", choices=("auto", *BACKENDS))
     add("--precision", help="comma separated, default all of the bundle")
@@ -85,6 +86,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure all rows; returns the object of the JSON line."""
+    args.bundle = args.bundle or installed_bundle()
     manifest = read_manifest(args.bundle)
     precisions = args.precision.split(",") if args.precision else list(manifest.precisions)
     tile_sizes = [0] + ([args.tile_size] if args.tile_size and manifest.tileable else [])

@@ -22,6 +22,7 @@ from typing import Any
 from runtime.backends import BACKENDS
 from runtime.cli import run_main
 from runtime.errors import BackendError, UnsupportedError
+from runtime.installed import SCALES, installed_bundle
 from runtime.manifest import PRECISIONS
 from runtime.picture import (
     PICTURE_SUFFIXES,
@@ -36,8 +37,6 @@ from runtime.video.color import MATRICES
 from runtime.video.encoder import ENCODERS, PRESETS, VIDEO_SUFFIXES, EncodeOptions
 from runtime.video.pipeline import VideoOptions, output_info, upscale_video
 from runtime.video.probe import MAX_SIDE, VideoInfo
-
-BUNDLES = Path(__file__).parent / "bundles"
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -57,6 +56,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.threads < 0 or args.tile_size < 0:
         parser.error("--threads and --tile-size must not be negative")
+    if args.bundle and args.scale:
+        parser.error("--scale chooses an installed bundle; leave it out with --bundle")
     if args.size and kind_of(args.input) != "video":
         parser.error("--size is for video")
     return args
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     kind = kind_of(args.input)
     check_paths(kind, args.input, args.output, overwrite=args.overwrite)
     with Upscaler.open(
-        find_bundle(args.bundle),
+        args.bundle or installed_bundle(args.scale or 2),
         backend=args.backend,
         precision=args.precision,
         threads=args.threads,
@@ -126,22 +127,6 @@ def check_paths(kind: str, source: Path, target: Path, *, overwrite: bool) -> No
         raise FileExistsError(f"{target} exists; pass --overwrite to replace it")
     if not target.absolute().parent.is_dir():
         raise FileNotFoundError(f"folder {target.parent} does not exist")
-
-
-def find_bundle(given: Path | None) -> Path:
-    """The bundle asked for, else the one that was installed with the package."""
-    if given is not None:
-        return given
-    ready = sorted(BUNDLES.glob("*.esr"))
-    if len(ready) == 1:
-        return ready[0]
-    if ready:
-        names = ", ".join(str(bundle) for bundle in ready)
-        raise ValueError(f"several bundles are installed; pass one with --bundle: {names}")
-    raise FileNotFoundError(
-        "no bundle is installed; build one with: python -m export.build --precision int8, "
-        "then pass it with --bundle"
-    )
 
 
 def upscale_picture(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]:
@@ -240,7 +225,10 @@ def _try_file(
 
 def _add_engine_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("engine")
-    group.add_argument("--bundle", type=Path, help="default: the one installed with the package")
+    group.add_argument("--bundle", type=Path, help="default: an installed one, by --scale")
+    group.add_argument(
+        "--scale", type=int, choices=SCALES, help="of the installed bundle, default 2"
+    )
     group.add_argument("--backend", choices=("auto", *BACKENDS), default="auto")
     group.add_argument("--precision", choices=PRECISIONS, help="default: the bundle's own")
     group.add_argument("--threads", type=int, default=0, help="0: one per physical core")

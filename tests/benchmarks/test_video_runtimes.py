@@ -10,10 +10,10 @@ import pytest
 import video_runtimes
 from pictures_support import synthetic_luma
 
-from runtime.upscale import find_bundle
+from runtime.installed import installed_bundle
 from runtime.video.probe import probe
 
-READY = find_bundle(None)
+READY = installed_bundle()
 
 
 @pytest.fixture

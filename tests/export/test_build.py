@@ -151,7 +151,10 @@ def test_outcome_ends_with_the_artefact_and_one_json_line(
 ) -> None:
     out = tmp_path / "shown.esr"
     words = [*words_for(checkpoint, pictures, out), "--max-drop", "int8=0.5", "--threads", "1"]
-    assert build.main(words) == 0
+    assert build.main([*words, "--no-html"]) == 0
+    assert (out / "report.json").is_file()
+    assert not (out / "report.html").exists()
+    assert "report.html" not in read_manifest(out).files
     printed = capsys.readouterr()
     *table, artefact, line = printed.out.splitlines()
     assert table[0].split()[:2] == ["PSNR", "dB"]

@@ -17,10 +17,10 @@ from pictures_support import write_pictures
 from runtime import UnsupportedError, Upscaler, backends, info
 from runtime.backends import BackendInfo, open_backend
 from runtime.backends.native import NativeBackend
+from runtime.installed import installed_bundle
 from runtime.manifest import read_manifest, write_manifest
-from runtime.upscale import find_bundle
 
-READY = find_bundle(None)
+READY = installed_bundle()
 
 
 class FakeBackend:

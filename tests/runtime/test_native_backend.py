@@ -18,14 +18,14 @@ from pictures_support import synthetic_luma
 from runtime import ModelFormatError, UnsupportedError, Upscaler
 from runtime.backends import open_backend
 from runtime.backends.native import NativeBackend
+from runtime.installed import installed_bundle
 from runtime.manifest import NATIVE_MODEL, file_entry, read_manifest, write_manifest
 from runtime.resample import resize_plane
-from runtime.upscale import find_bundle
 from runtime.video.color import Siting, chroma_phase
 
 pytest.importorskip("runtime._core", reason="this installation is without the native engine")
 
-READY = find_bundle(None)
+READY = installed_bundle()
 ISAS = {"scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "neon", "neondot"}
 SEEDS = ("x2_int8", "x2_fp32", "x3_clip", "x4_deep")
 

@@ -7,8 +7,9 @@ import pytest
 from pictures_support import synthetic_luma, write_pictures
 
 from runtime import Upscaler, info, upscale
+from runtime.installed import installed_bundle
 
-READY = Path(upscale.find_bundle(None))
+READY = installed_bundle()
 
 
 def test_installed_bundle_is_intact(capsys: pytest.CaptureFixture[str]) -> None:

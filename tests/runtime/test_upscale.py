@@ -14,7 +14,7 @@ import pytest
 from bundle_support import make_tiny_bundle
 from video_support import Clip, make_clip, read_back
 
-from runtime import Upscaler, upscale
+from runtime import Upscaler, installed, upscale
 from runtime.picture import read_picture, write_picture
 
 ROOT = Path(__file__).parents[2]
@@ -248,24 +248,30 @@ def test_final_size_of_a_picture_is_misuse() -> None:
 def test_without_a_bundle_the_error_says_how_to_build_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upscale, "BUNDLES", tmp_path / "bundles")
+    monkeypatch.setattr(installed, "BUNDLES", tmp_path / "bundles")
     write_picture(tmp_path / "a.png", noise(4, 4))
-    code, _, err = run(capsys, tmp_path / "a.png", tmp_path / "b.png")
+    code, _, err = run(capsys, tmp_path / "a.png", tmp_path / "b.png", "--scale", "3")
     assert code == 1
-    assert "python -m export.build" in err
+    assert "no x3 bundle is installed" in err
+    assert "python -m export.build --scale 3" in err
 
 
-def test_installed_bundle_is_taken_if_it_is_the_only_one(
+def test_installed_bundle_is_chosen_by_scale(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upscale, "BUNDLES", tmp_path / "bundles")
-    make_tiny_bundle(tmp_path / "bundles" / "one.esr")
+    monkeypatch.setattr(installed, "BUNDLES", tmp_path / "bundles")
+    for scale in (2, 3):
+        make_tiny_bundle(tmp_path / "bundles" / f"fsrcnn-x{scale}.esr", scale)
     write_picture(tmp_path / "a.png", noise(4, 4))
-    assert run(capsys, tmp_path / "a.png", tmp_path / "b.png")[0] == 0
-    make_tiny_bundle(tmp_path / "bundles" / "two.esr")
-    code, _, err = run(capsys, tmp_path / "a.png", tmp_path / "c.png")
-    assert code == 1
-    assert "several bundles are installed" in err
+    for options, side in (((), 8), (("--scale", "3"), 12)):
+        out = tmp_path / f"{side}.png"
+        assert run(capsys, tmp_path / "a.png", out, *options)[0] == 0
+        assert read_picture(out).shape[:2] == (side, side)
+
+
+def test_scale_beside_a_bundle_is_misuse() -> None:
+    with pytest.raises(SystemExit, match="2"):
+        upscale.main(["a.png", "b.png", "--scale", "2", "--bundle", "b.esr"])
 
 
 def test_file_that_is_no_bundle_is_one_clear_error(
