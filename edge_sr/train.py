@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,24 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--data", nargs="+", metavar="DIR", help="folders of training pictures")
     add("--out", type=Path, required=True, help="run folder")
     add("--resume", action="store_true", default=False, help="go on with the run in --out")
+    _add_run_options(add)
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add("--threads", type=int, default=0, help="CPU threads, 0 for PyTorch's choice")
+    add("--json", action="store_true", default=False, help="only the JSON line on stdout")
+    args = parser.parse_args(argv)
+    names = {field.name for field in fields(RunConfig)}
+    args.given = {k: v for k, v in vars(args).items() if k in names}
+    if "data" in args.given:
+        args.given["data"] = tuple(args.given["data"])
+    elif not args.resume:
+        parser.error("--data is needed, unless --resume continues a run")
+    if args.threads < 0:
+        parser.error(f"--threads {args.threads} must not be negative")
+    return args
+
+
+def _add_run_options(add: Callable[..., Any]) -> None:
+    """The fields of ``RunConfig``; what is not typed keeps its default there."""
     add("--method", choices=METHODS, help="pisr (teacher, then student) or baseline (L1 only)")
     add("--model", help="network to train, default fsrcnn_residual")
     add("--scale", type=int, choices=(2, 3, 4))
@@ -55,25 +74,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--imitation-loss", choices=IMITATION_LOSSES, help="feature loss, default laplace")
     add("--scale-map", choices=SCALE_MAPS, help="shape of its spread, default CxHxW")
     add("--start", choices=STARTS, help="first weights: near bicubic, or PyTorch's default")
+    add("--init", metavar="CHECKPOINT", help="fine-tune these weights; with pisr the teacher's too")
     add("--per-channel-prelu", dest="shared_prelu", action="store_false")
     add("--ema-decay", type=float, help="weight average, 0 turns it off, default 0.999")
     add("--seed", type=int)
     add("--held-out", type=int, help="pictures kept for the PSNR curve, default 8")
     add("--log-every", type=int, metavar="ITERATIONS")
     add("--evaluate-every", type=int, metavar="ITERATIONS")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add("--threads", type=int, default=0, help="CPU threads, 0 for PyTorch's choice")
-    add("--json", action="store_true", default=False, help="only the JSON line on stdout")
-    args = parser.parse_args(argv)
-    names = {field.name for field in fields(RunConfig)}
-    args.given = {k: v for k, v in vars(args).items() if k in names}
-    if "data" in args.given:
-        args.given["data"] = tuple(args.given["data"])
-    elif not args.resume:
-        parser.error("--data is needed, unless --resume continues a run")
-    if args.threads < 0:
-        parser.error(f"--threads {args.threads} must not be negative")
-    return args
 
 
 def configure(args: argparse.Namespace) -> RunConfig:

@@ -18,9 +18,10 @@ class RunConfig:
     """One training run; written to ``run.json`` and read back to resume it.
 
     ``patch_size`` is the LR side in pixels. ``lambda_teacher`` weighs PISR's imitation loss on the
-    encoder's picture (equation 4), ``lambda_student`` the feature loss (equation 7). The learning
-    rate rises linearly for ``warm_up`` iterations, at most a tenth of a stage, and falls along a
-    cosine from ``learning_rate`` (None: the optimiser's own) to ``final_learning_rate``.
+    encoder's picture (equation 4), ``lambda_student`` the feature loss (equation 7). ``init`` is a
+    checkpoint of the same network to start from, instead of ``start``. The learning rate rises
+    linearly for ``warm_up`` iterations, at most a tenth of a stage, and falls along a cosine from
+    ``learning_rate`` (None: the optimiser's own) to ``final_learning_rate``.
     """
 
     model: str = "fsrcnn_residual"
@@ -40,6 +41,7 @@ class RunConfig:
     imitation_loss: str = "laplace"
     scale_map: str = "CxHxW"
     start: str = "bicubic"
+    init: str | None = None
     shared_prelu: bool = True
     ema_decay: float = 0.999
     seed: int = 0

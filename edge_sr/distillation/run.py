@@ -20,7 +20,7 @@ from edge_sr.distillation.config import RunConfig
 from edge_sr.distillation.pisr import Baseline, Objective, StudentStage, TeacherStage
 from edge_sr.distillation.trainer import Process, Stage, StageOptions
 from edge_sr.models import build_model
-from edge_sr.models.checkpoint import save_checkpoint
+from edge_sr.models.checkpoint import load_checkpoint, save_checkpoint
 from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
 from edge_sr.models.pisr_teacher import PisrTeacher
 from edge_sr.models.reparam import use_training_form
@@ -99,9 +99,21 @@ def versions() -> dict[str, str]:
 
 def _fresh_network(config: RunConfig) -> Fsrcnn:
     model = build_model(config.model, config.scale, shared_prelu=config.shared_prelu)
-    if config.start == "bicubic":
+    if config.init is not None:
+        _take_weights(model, Path(config.init))
+    elif config.start == "bicubic":
         start_from_bicubic(model)
     return use_training_form(model)
+
+
+def _take_weights(model: Fsrcnn, checkpoint: Path) -> None:
+    given, _ = load_checkpoint(checkpoint)
+    if (given.spec, given.options) != (model.spec, model.options):
+        raise ValueError(
+            f"{checkpoint} is {given.spec.name} x{given.spec.scale} {given.options}, not "
+            f"{model.spec.name} x{model.spec.scale} {model.options}"
+        )
+    model.load_state_dict(given.state_dict())
 
 
 def _run_stage(

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from pictures_support import write_pictures
 
 from edge_sr.distillation.config import RunConfig
@@ -87,6 +88,24 @@ def test_other_scales_and_the_papers_form_train(tmp_path: Path, data: Path, scal
     options = ("--model", "fsrcnn", "--scale", scale, "--iterations", "4")
     assert train(tmp_path / "run", data, *options, "--teacher-iterations", "4") == 0
     assert load_checkpoint(tmp_path / "run" / "student.safetensors")[0].spec.scale == int(scale)
+
+
+def test_fine_tuning_starts_from_the_given_weights(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--method", "baseline", "--iterations", "2", "--ema-decay", "0")
+    assert train(tmp_path / "first", data, *options) == 0
+    student = tmp_path / "first" / "student.safetensors"
+    still = ("--learning-rate", "1e-12", "--final-learning-rate", "0", "--init", str(student))
+    assert train(tmp_path / "more", data, *options, *still) == 0
+    first, more = (
+        load_checkpoint(tmp_path / name / "student.safetensors")[0] for name in ("first", "more")
+    )
+    for name, parameter in first.named_parameters():
+        torch.testing.assert_close(more.get_parameter(name), parameter, rtol=0, atol=1e-9)
+    capsys.readouterr()
+    assert train(tmp_path / "other", data, *options, "--scale", "3", "--init", str(student)) == 1
+    assert "is fsrcnn_residual x2" in capsys.readouterr().err
 
 
 @pytest.mark.slow
