@@ -58,7 +58,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def _add_run_options(add: Callable[..., Any]) -> None:
     """The fields of ``RunConfig``; what is not typed keeps its default there."""
-    add("--method", choices=METHODS, help="pisr (teacher, then student) or baseline (L1 only)")
+    add("--method", choices=METHODS, help="pisr (teacher, then student), baseline (L1), qat")
     add("--model", help="network to train, default fsrcnn_residual")
     add("--scale", type=int, choices=(2, 3, 4))
     add("--iterations", type=int, help="of the student, default 1000000")
@@ -71,6 +71,7 @@ def _add_run_options(add: Callable[..., Any]) -> None:
     add("--warm-up", type=int, metavar="ITERATIONS", help="of rising rate, default 200")
     add("--lambda-teacher", type=float, help="weight of the teacher's imitation loss, 1e-4")
     add("--lambda-student", type=float, help="weight of the feature loss, default 1e-6")
+    add("--lambda-float", type=float, help="of qat: weight of the float student, default 1")
     add("--imitation-loss", choices=IMITATION_LOSSES, help="feature loss, default laplace")
     add("--scale-map", choices=SCALE_MAPS, help="shape of its spread, default CxHxW")
     add("--start", choices=STARTS, help="first weights: near bicubic, or PyTorch's default")

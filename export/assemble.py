@@ -68,7 +68,9 @@ def build_bundle(source: Source, plan: BuildPlan, say: Say) -> dict[str, Any]:
         base = build_float_graph(source)
         for step in base.steps:
             say(f"graph        {step}")
-        built = build_precisions(base.twin, plan, frames, pairs, say)
+        built = build_precisions(
+            base.twin, plan, frames, pairs, say, trained=source.activation_ranges
+        )
         native = pack_or_reason(base.twin, plan.scale, int8_twin=built.twins.get("int8"))
         say(f"native       {native.text}")
         if isinstance(native, NativeModel):
@@ -105,8 +107,13 @@ def build_precisions(
     frames: CalibrationFrames,
     pairs: Sequence[HeldOut],
     say: Say,
+    *,
+    trained: Mapping[str, float] | None = None,
 ) -> Precisions:
-    """Every precision of the plan from the fp32 graph, each within its budget or ParityError."""
+    """Every precision of the plan from the fp32 graph, each within its budget or ParityError.
+
+    ``trained`` ranges of activations come with a student that was trained for INT8.
+    """
     scores = graph_scores(twin, pairs, plan.scale, threads=plan.threads)
     twins, quality = {"fp32": twin}, {"fp32": quality_of(scores, scores)}
     say(f"fp32         {mean(scores):.3f} dB on held-out pictures")
@@ -115,7 +122,9 @@ def build_precisions(
         twins["fp16"] = to_half(twin)
     if "int8" in plan.graphs:
         measure = Measure(pairs, plan.scale, mean(scores), plan.threads)
-        int8 = build_int8(twin, frames, measure, budget_db=plan.max_drop["int8"], say=say)
+        int8 = build_int8(
+            twin, frames, measure, budget_db=plan.max_drop["int8"], say=say, trained=trained
+        )
         twins["int8"] = int8.twin
     checks = []
     for name, graph in twins.items():

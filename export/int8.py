@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -60,14 +60,15 @@ def build_int8(
     *,
     budget_db: float,
     say: Callable[[str], None],
+    trained: Mapping[str, float] | None = None,
 ) -> Int8Build:
-    """Calibrate and quantise; ParityError if the budget cannot be met even with float tensors."""
-    tensors = quantizable_tensors(twin)
-    histograms = collect_histograms(twin, tensors, [plane for _, plane in frames.calibrate])
+    """Calibrate and quantise; ParityError if the budget cannot be met even with float tensors.
+
+    ``trained`` ranges, of quantisation-aware training, take the place of all observers.
+    """
     tables, drops = {}, {}
-    for observer, observe in OBSERVERS.items():
-        ranges = {name: observe(histogram) for name, histogram in histograms.items()}
-        digest = hashlib.sha256(encode(twin)).hexdigest()
+    digest = hashlib.sha256(encode(twin)).hexdigest()
+    for observer, ranges in _candidates(twin, frames, trained):
         tables[observer] = CalibrationTable(observer, ranges, digest, frames.digest)
         drops[observer] = measure.drop_of(quantize(twin, ranges))
         say(f"int8         observer {observer}: drop {signless(drops[observer], 3):.3f} dB")
@@ -82,6 +83,24 @@ def build_int8(
     keep_float = frozenset(tensor for step in kept for tensor in step.tensors)
     quantized = quantize(twin, ranges, keep_float=keep_float)
     return Int8Build(quantized, tables[best], drops, kept)
+
+
+def _candidates(
+    twin: onnx.ModelProto, frames: CalibrationFrames, trained: Mapping[str, float] | None
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """Names and ranges to choose from."""
+    tensors = quantizable_tensors(twin)
+    if trained is not None:
+        if set(trained) != set(tensors):
+            raise ValueError(
+                f"the checkpoint's activation_ranges are of {', '.join(sorted(trained))}, "
+                f"the graph needs {', '.join(tensors)}"
+            )
+        yield "trained", {name: float(trained[name]) for name in tensors}
+        return
+    histograms = collect_histograms(twin, tensors, [plane for _, plane in frames.calibrate])
+    for observer, observe in OBSERVERS.items():
+        yield observer, {name: observe(histogram) for name, histogram in histograms.items()}
 
 
 def kept_layers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from argparse import Namespace
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,18 @@ class Source:
     def kind(self) -> str:
         """``checkpoint`` or ``onnx``."""
         return "onnx" if self.network is None else "checkpoint"
+
+    @property
+    def activation_ranges(self) -> dict[str, float] | None:
+        """Of a student that was trained for INT8, by tensor; ValueError if they are malformed."""
+        ranges = self.sidecar.get("activation_ranges")
+        if ranges is None:
+            return None
+        if not isinstance(ranges, dict) or not all(
+            isinstance(value, float) and 0 < value < math.inf for value in ranges.values()
+        ):
+            raise ValueError(f"activation_ranges beside {self.path} are no positive numbers")
+        return ranges
 
 
 def open_source(args: Namespace) -> Source:

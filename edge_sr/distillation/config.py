@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-METHODS = ("pisr", "baseline")
+METHODS = ("pisr", "baseline", "qat")
 IMITATION_LOSSES = ("laplace", "gaussian", "mae")
 SCALE_MAPS = ("CxHxW", "Cx1x1", "1xHxW", "1x1x1")
 STARTS = ("bicubic", "default")
-# First learning rate of each optimiser, where none is given.
+# First learning rate of each optimiser, where none is given; fine-tuning by qat takes a tenth.
 LEARNING_RATES = {"soap": 3e-3, "adam": 1e-3}
 
 
@@ -18,7 +18,8 @@ class RunConfig:
     """One training run; written to ``run.json`` and read back to resume it.
 
     ``patch_size`` is the LR side in pixels. ``lambda_teacher`` weighs PISR's imitation loss on the
-    encoder's picture (equation 4), ``lambda_student`` the feature loss (equation 7). ``init`` is a
+    encoder's picture (equation 4), ``lambda_student`` the feature loss (equation 7),
+    ``lambda_float`` a QAT student's distance from its float form. ``init`` is a
     checkpoint of the same network to start from, instead of ``start``. The learning rate rises
     linearly for ``warm_up`` iterations, at most a tenth of a stage, and falls along a cosine from
     ``learning_rate`` (None: the optimiser's own) to ``final_learning_rate``.
@@ -38,6 +39,7 @@ class RunConfig:
     warm_up: int = 200
     lambda_teacher: float = 1e-4
     lambda_student: float = 1e-6
+    lambda_float: float = 1.0
     imitation_loss: str = "laplace"
     scale_map: str = "CxHxW"
     start: str = "bicubic"
@@ -57,6 +59,10 @@ class RunConfig:
             f"imitation loss {self.imitation_loss!r} is not one of {IMITATION_LOSSES}",
         )
         _require(self.scale_map in SCALE_MAPS, f"scale map {self.scale_map!r} not in {SCALE_MAPS}")
+        _require(
+            self.method != "qat" or self.init is not None,
+            "method qat fine-tunes a student: name its checkpoint with --init",
+        )
         _require(self.start in STARTS, f"start {self.start!r} is not one of {STARTS}")
         for name in ("iterations", "teacher_iterations", "batch_size", "log_every"):
             _require(getattr(self, name) >= 1, f"{name} {getattr(self, name)} must be at least 1")
@@ -81,8 +87,9 @@ class RunConfig:
     @property
     def first_learning_rate(self) -> float:
         """The rate that each stage begins with."""
-        given = self.learning_rate
-        return LEARNING_RATES[self.optimizer] if given is None else given
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return LEARNING_RATES[self.optimizer] * (0.1 if self.method == "qat" else 1.0)
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary for ``run.json``."""

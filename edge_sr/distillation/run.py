@@ -18,11 +18,13 @@ from edge_sr.data.image_io import list_images
 from edge_sr.data.patches import PatchSampler, PicturePair, load_pairs
 from edge_sr.distillation.config import RunConfig
 from edge_sr.distillation.pisr import Baseline, Objective, StudentStage, TeacherStage
+from edge_sr.distillation.qat import QatStage
 from edge_sr.distillation.trainer import Process, Stage, StageOptions
 from edge_sr.models import build_model
 from edge_sr.models.checkpoint import load_checkpoint, save_checkpoint
 from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
 from edge_sr.models.pisr_teacher import PisrTeacher
+from edge_sr.models.quantized import observed_ranges
 from edge_sr.models.reparam import use_training_form
 
 
@@ -51,6 +53,10 @@ def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
             imitation_loss=config.imitation_loss,
             scale_map=config.scale_map,
         )
+    if config.method == "qat":
+        lr, _ = _sampler(config, training, seed=config.seed).batch(0)
+        ranges = observed_ranges(student, torch.from_numpy(lr))
+        objective = QatStage(student, ranges, lambda_float=config.lambda_float)
     stages.append(_run_stage("student", objective, config, out, process, training, held_out))
     summary = {
         "run": str(out),
@@ -60,6 +66,8 @@ def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
     }
     if process.is_main:
         metadata = {"training": {**config.to_json(), **summary, "versions": versions()}}
+        if isinstance(objective, QatStage):
+            metadata["activation_ranges"] = objective.ranges()
         save_checkpoint(out / "student.safetensors", student, metadata)
         _write_json(out / "summary.json", summary)
     return summary
@@ -125,13 +133,7 @@ def _run_stage(
     training: Sequence[PicturePair],
     held_out: Sequence[PicturePair],
 ) -> Stage:
-    sampler = PatchSampler(
-        training,
-        config.scale,
-        patch_size=config.patch_size,
-        batch_size=config.batch_size,
-        seed=config.seed + (1 if name == "teacher" else 0),
-    )
+    sampler = _sampler(config, training, seed=config.seed + (1 if name == "teacher" else 0))
     options = StageOptions(
         name=name,
         folder=out / name,
@@ -147,6 +149,16 @@ def _run_stage(
     stage = Stage(objective, options, process)
     stage.run(sampler, held_out)
     return stage
+
+
+def _sampler(config: RunConfig, pairs: Sequence[PicturePair], *, seed: int) -> PatchSampler:
+    return PatchSampler(
+        pairs,
+        config.scale,
+        patch_size=config.patch_size,
+        batch_size=config.batch_size,
+        seed=seed,
+    )
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:

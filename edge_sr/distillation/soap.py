@@ -80,14 +80,14 @@ def _begin(state: dict[str, Any], matrix: Tensor) -> None:
 
 
 def _to_basis(matrix: Tensor, state: dict[str, Any]) -> Tensor:
-    if matrix.dim() == 1:
+    if matrix.dim() < 2:
         return matrix
     turned: Tensor = state["rows_basis"].T @ matrix @ state["columns_basis"]
     return turned
 
 
 def _from_basis(matrix: Tensor, state: dict[str, Any]) -> Tensor:
-    if matrix.dim() == 1:
+    if matrix.dim() < 2:
         return matrix
     turned: Tensor = state["rows_basis"] @ matrix @ state["columns_basis"].T
     return turned

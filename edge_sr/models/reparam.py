@@ -48,13 +48,17 @@ class SubpixelTail(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """[N, C, H, W] to [N, 1, scale*H, scale*W]."""
+        return self.convolve(features, self.subpixel_weight())
+
+    def convolve(self, features: Tensor, weight: Tensor) -> Tensor:
+        """The same with another kernel of the sub-pixel form."""
         before, after = -self.low, self.high
         bias = self.bias.expand(self.scale**2)
         if before == after:
-            phases = functional.conv2d(features, self.subpixel_weight(), bias, padding=before)
+            phases = functional.conv2d(features, weight, bias, padding=before)
         else:
             padded = functional.pad(features, (before, after, before, after))
-            phases = functional.conv2d(padded, self.subpixel_weight(), bias)
+            phases = functional.conv2d(padded, weight, bias)
         return functional.pixel_shuffle(phases, self.scale)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from edge_sr.distillation.soap import Soap
 
 
-def ill_conditioned(optimizer: str, *, steps: int = 200) -> float:
+def ill_conditioned(optimizer: str, *, steps: int = 400) -> float:
     """Loss of a linear map learnt from inputs whose directions differ a hundredfold in size."""
     generator = torch.Generator().manual_seed(0)
     turn = torch.linalg.qr(torch.randn(12, 12, generator=generator)).Q

@@ -14,6 +14,7 @@ from pictures_support import write_pictures
 from edge_sr.distillation.config import RunConfig
 from edge_sr.distillation.trainer import Stage
 from edge_sr.models.checkpoint import load_checkpoint
+from edge_sr.models.quantized import activation_names
 from edge_sr.train import main, parse_args
 
 SHORT = "--patch-size 12 --batch-size 4 --held-out 1 --log-every 2 --evaluate-every 4 --threads 1"
@@ -106,6 +107,26 @@ def test_fine_tuning_starts_from_the_given_weights(
     capsys.readouterr()
     assert train(tmp_path / "other", data, *options, "--scale", "3", "--init", str(student)) == 1
     assert "is fsrcnn_residual x2" in capsys.readouterr().err
+
+
+def test_qat_fine_tunes_a_student_and_keeps_its_ranges(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path / "first", data, "--method", "baseline", "--iterations", "2") == 0
+    student = str(tmp_path / "first" / "student.safetensors")
+    options = ("--method", "qat", "--iterations", "4")
+    assert train(tmp_path / "qat", data, *options, "--init", student) == 0
+    model, sidecar = load_checkpoint(tmp_path / "qat" / "student.safetensors")
+    assert set(sidecar["activation_ranges"]) == set(activation_names(model))
+    assert all(value > 0 for value in sidecar["activation_ranges"].values())
+    assert set(json.loads(logs(tmp_path / "qat")["student"].splitlines()[-1])) >= {
+        "reconstruction",
+        "imitation",
+        "psnr",
+    }
+    capsys.readouterr()
+    assert train(tmp_path / "none", data, *options) == 1
+    assert "name its checkpoint with --init" in capsys.readouterr().err
 
 
 @pytest.mark.slow

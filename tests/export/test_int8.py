@@ -14,7 +14,7 @@ from export.errors import ParityError
 from export.heads import with_float_io
 from export.int8 import Measure, build_int8
 from export.onnx_export import export_onnx
-from export.qdq import int8_share
+from export.qdq import int8_share, quantizable_tensors
 from export.rewrite import rewrite_deconvolution
 from export.verify import graph_scores, held_out_pairs, mean
 
@@ -57,6 +57,21 @@ def test_observer_with_the_smallest_loss_is_taken(residual: onnx.ModelProto) -> 
     assert built.table.observer == best
     assert built.table.frames_digest == "f" * 64
     assert len(said) == len(OBSERVERS)
+
+
+def test_trained_ranges_take_the_place_of_all_observers(residual: onnx.ModelProto) -> None:
+    measure = measure_for(residual)
+    ranges = {name: 2.0 + index for index, name in enumerate(quantizable_tensors(residual))}
+    said: list[str] = []
+    built = build_int8(
+        residual, FRAMES, measure, budget_db=5.0, say=said.append, trained=dict(ranges)
+    )
+    assert (built.table.observer, built.table.ranges) == ("trained", ranges)
+    assert list(built.observer_drops) == ["trained"]
+    assert len(said) == 1
+    del ranges["expand.0.prelu"]
+    with pytest.raises(ValueError, match=r"activation_ranges are of .*the graph needs"):
+        build_int8(residual, FRAMES, measure, budget_db=5.0, say=said.append, trained=ranges)
 
 
 def test_within_the_budget_everything_is_quantised(residual: onnx.ModelProto) -> None:

@@ -6,15 +6,21 @@ import numpy as np
 import pytest
 from pictures_support import synthetic_luma, write_pictures
 
-from runtime import Upscaler, info, upscale
-from runtime.installed import installed_bundle
+from runtime import Upscaler, info, read_manifest, upscale
+from runtime.installed import SCALES, installed_bundle
 
 READY = installed_bundle()
 
 
-def test_installed_bundle_is_intact(capsys: pytest.CaptureFixture[str]) -> None:
-    assert info.main([str(READY)]) == 0
+@pytest.mark.parametrize("scale", SCALES)
+def test_installed_bundles_are_intact(scale: int, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = installed_bundle(scale)
+    assert info.main([str(bundle)]) == 0
     assert "all files intact" in capsys.readouterr().out
+    manifest = read_manifest(bundle)
+    assert manifest.scale == scale
+    assert {"fp32", "int8"} <= set(manifest.precisions)
+    assert "model.native" in manifest.files
 
 
 @pytest.mark.parametrize("tile_size", [17, 40, 64])

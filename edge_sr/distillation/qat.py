@@ -1,0 +1,43 @@
+"""Quantisation-aware fine-tuning of a finished student."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from edge_sr.distillation.pisr import Objective, Terms
+from edge_sr.models.fsrcnn import Fsrcnn
+from edge_sr.models.quantized import QuantizedFsrcnn
+
+
+class QatStage(Objective):
+    """|Y - Q(X)| + lambda_float |F(X) - Q(X)|, means over pixels.
+
+    Q is the student as its INT8 graph computes it, F the float student that it began from.
+    """
+
+    def __init__(
+        self, student: Fsrcnn, ranges: Mapping[str, float], *, lambda_float: float
+    ) -> None:
+        super().__init__()
+        self._float = [copy.deepcopy(student).requires_grad_(False).eval()]
+        self.model = QuantizedFsrcnn(student, ranges)
+        self.weights = {"reconstruction": 1.0, "imitation": lambda_float}
+
+    def ranges(self) -> dict[str, float]:
+        """The learnt range of each quantised activation, by the exported graph's names."""
+        assert isinstance(self.model, QuantizedFsrcnn)
+        return self.model.ranges()
+
+    def forward(self, lr: Tensor, hr: Tensor) -> Terms:
+        """LR [N, 1, h, w] and HR [N, 1, H, W] in [0, 1]."""
+        sr = self.model(lr)
+        with torch.no_grad():
+            target = self._float[0].to(lr.device)(lr)
+        return {
+            "reconstruction": (sr - hr).abs().mean(),
+            "imitation": (sr - target).abs().mean(),
+        }

@@ -1,0 +1,113 @@
+"""An FSRCNN as its INT8 graph computes it, with gradients, for quantisation-aware training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edge_sr.models.fsrcnn import Fsrcnn
+from edge_sr.models.reparam import SubpixelTail, use_training_form
+
+LEVELS = 127
+# The picture enters as (x - 128) / 255 at scale 1 / 255, so that all its 256 levels stay.
+PEAK, MIDDLE = 255.0, 128.0
+
+
+class QuantizedFsrcnn(nn.Module):
+    """The INT8 graph of ``export.qdq`` over the very parameters of ``model``.
+
+    Activations are symmetric per tensor with learnt ranges, weights symmetric per output channel
+    (per phase in the tail), biases float; rounding passes gradients straight through (Bengio et
+    al., 2013), and ranges learn as in LSQ (Esser et al., ICLR 2020, equation 3). [N, 1, H, W] in
+    [0, 1] to [N, 1, scale*H, scale*W]. ``ranges`` are by the names of the graph's tensors, such as
+    ``map.0.0.prelu``; ValueError if one is missing or not positive.
+    """
+
+    def __init__(self, model: Fsrcnn, ranges: Mapping[str, float]) -> None:
+        super().__init__()
+        self.model = use_training_form(model)
+        for name in activation_names(model):
+            if not ranges.get(name, 0.0) > 0:
+                raise ValueError(f"activation {name} has no positive range")
+        self.log_ranges = nn.ParameterList(
+            nn.Parameter(torch.tensor(ranges[name]).log()) for name in activation_names(model)
+        )
+
+    def ranges(self) -> dict[str, float]:
+        """The learnt range of each quantised activation."""
+        values = [float(value.detach().exp()) for value in self.log_ranges]
+        return dict(zip(activation_names(self.model), values, strict=True))
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Upscale a batch of luminance planes."""
+        grey = _rounded(lr.clamp(0, 1) * PEAK)
+        (_, first, activation), *others = blocks_of(self.model)
+        values = activation(_first_convolution(grey, first))
+        for log_range, (_, conv, activation) in zip(self.log_ranges, others, strict=False):
+            weight = _quantized_weight(conv.weight)
+            values = functional.conv2d(
+                _quantized(values, log_range), weight, conv.bias, padding=int(conv.padding[0])
+            )
+            values = activation(values)
+        tail = self.model.tail
+        assert isinstance(tail, SubpixelTail)
+        values = _quantized(values, self.log_ranges[-1])
+        sr = tail.convolve(values, _quantized_weight(tail.subpixel_weight()))
+        return sr if self.model.base is None else sr + self.model.base(grey / PEAK)
+
+
+def blocks_of(model: Fsrcnn) -> list[tuple[str, nn.Conv2d, nn.Module]]:
+    """Name, convolution and PReLU of each layer before the tail."""
+    names = ["extract", "shrink", *(f"map.{i}" for i in range(len(model.map))), "expand"]
+    blocks = []
+    for name in names:
+        conv = model.get_submodule(f"{name}.0")
+        assert isinstance(conv, nn.Conv2d)
+        blocks.append((name, conv, model.get_submodule(f"{name}.1")))
+    return blocks
+
+
+def activation_names(model: Fsrcnn) -> list[str]:
+    """Tensors that the INT8 graph quantises, as the exported graph names them."""
+    return [f"{name}.0.prelu" for name, _, _ in blocks_of(model)]
+
+
+@torch.no_grad()
+def observed_ranges(model: Fsrcnn, lr: Tensor, *, share: float = 0.9999) -> dict[str, float]:
+    """The range that holds ``share`` of each activation's magnitudes on a batch of planes."""
+    ranges, values = {}, lr
+    for name, conv, activation in blocks_of(model):
+        values = activation(conv(values))
+        magnitudes = values.abs().flatten().sort().values
+        ranges[f"{name}.0.prelu"] = float(
+            magnitudes[int(share * (len(magnitudes) - 1))].clamp(min=1e-6)
+        )
+    return ranges
+
+
+def _quantized(values: Tensor, log_range: Tensor) -> Tensor:
+    scale = log_range.exp() / LEVELS
+    return _rounded((values / scale).clamp(-LEVELS - 1, LEVELS)) * scale
+
+
+def _rounded(values: Tensor) -> Tensor:
+    """Half to even, with the gradient of the identity."""
+    return values + (values.round() - values).detach()
+
+
+def _quantized_weight(weight: Tensor) -> Tensor:
+    largest = weight.detach().abs().amax(dim=(1, 2, 3), keepdim=True)
+    scale = largest.clamp(min=1e-30) / LEVELS
+    return _rounded(weight / scale) * scale
+
+
+def _first_convolution(grey: Tensor, conv: nn.Conv2d) -> Tensor:
+    """Black outside, as the shifted picture's -128; the shift is undone in the bias."""
+    padding = int(conv.padding[0])
+    shifted = functional.pad((grey - MIDDLE) / PEAK, (padding,) * 4, value=-MIDDLE / PEAK)
+    shift = (MIDDLE / PEAK) * conv.weight.sum(dim=(1, 2, 3))
+    assert conv.bias is not None
+    return functional.conv2d(shifted, _quantized_weight(conv.weight), conv.bias + shift)
