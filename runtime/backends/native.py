@@ -113,7 +113,8 @@ def load_core() -> Any:
     except ModuleNotFoundError as error:
         raise UnsupportedError(
             "this installation has no native engine; install edge-sr again, with a C++ compiler at "
-            "hand and without EDGE_SR_PURE_PYTHON, or use onnxruntime"
+            "hand, without EDGE_SR_PURE_PYTHON, and by pip install -e if you run it from its "
+            "checkout, or use onnxruntime"
         ) from error
     except ImportError as error:
         raise UnsupportedError(f"the native engine cannot be loaded here: {error}") from error
