@@ -72,8 +72,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         sys.stderr.write(f"skipped  {name}: not installed\n")
     with tempfile.TemporaryDirectory() as folder:
         clip = args.clip or made_clip(Path(folder) / "clip.mp4")
+        size = _size_of(clip)
         upscalers = {
-            name: RUNTIMES[name](args.bundle, _size_of(clip), args.threads)
+            name: RUNTIMES[name](args.bundle, size, args.threads)
             for name in args.runtimes
             if name not in missing
         }
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     record = {
         "device": machine_facts(),
         "clip": args.clip.name if args.clip else "made, pan over the calibration pictures",
-        "size": list(CLIP_SIZE) if args.clip is None else None,
+        "size": list(size),
         "precision": "int8",
         "threads": args.threads,
         "encoder": f"x264, preset {args.preset}, crf {EncodeOptions().crf:g}",

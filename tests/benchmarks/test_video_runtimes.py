@@ -47,6 +47,7 @@ def test_runtimes_take_turns_over_the_same_clip(
     assert video_runtimes.main([*words, "--out", str(out)]) == 0
     *table, line = capsys.readouterr().out.splitlines()
     record: dict[str, Any] = json.loads(line)
+    assert record["size"] == [96, 64]
     assert [row["runtime"] for row in record["results"]] == ["onnxruntime", "bicubic"]
     for row in record["results"]:
         assert row["runs"] == 2
