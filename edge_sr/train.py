@@ -42,14 +42,22 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--resume", action="store_true", default=False, help="go on with the run in --out")
     _add_run_options(add)
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add(
+        "--no-native-step",
+        dest="native_step",
+        action="store_false",
+        default=True,
+        help="on a CPU, too, PyTorch's own layers",
+    )
     add("--threads", type=int, default=0, help="CPU threads, 0 for PyTorch's choice")
     add("--json", action="store_true", default=False, help="only the JSON line on stdout")
     args = parser.parse_args(argv)
     names = {field.name for field in fields(RunConfig)}
     args.given = {k: v for k, v in vars(args).items() if k in names}
-    if "data" in args.given:
-        args.given["data"] = tuple(args.given["data"])
-    elif not args.resume:
+    for name in ("data", "shrinks"):
+        if name in args.given:
+            args.given[name] = tuple(args.given[name])
+    if "data" not in args.given and not args.resume:
         parser.error("--data is needed, unless --resume continues a run")
     if args.threads < 0:
         parser.error(f"--threads {args.threads} must not be negative")
@@ -65,6 +73,13 @@ def _add_run_options(add: Callable[..., Any]) -> None:
     add("--teacher-iterations", type=int, help="default 1000000")
     add("--batch-size", type=int, help="over all processes, default 16")
     add("--patch-size", type=int, help="side of an LR patch in pixels, default 96")
+    add(
+        "--shrinks",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="use each picture at 1/N of its size, default 1 2 4",
+    )
     add("--optimizer", choices=tuple(LEARNING_RATES), help="default soap")
     add("--learning-rate", type=float, help="at the start, default 3e-3 for soap, 1e-3 for adam")
     add("--final-learning-rate", type=float, help="at the end of the cosine, default 1e-5")
@@ -119,7 +134,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     config = configure(args)
     if args.threads:
         torch.set_num_threads(args.threads)
-    process = join_processes(args.device)
+    process = join_processes(args.device, native_step=args.native_step)
     try:
         summary = train(config, args.out, process)
         if process.is_main:

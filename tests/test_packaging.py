@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ENGINE_FOLDERS = ("runtime/core", "runtime/cmake", "runtime/bindings", "packaging")
+ENGINE_FOLDERS = (
+    "runtime/core",
+    "runtime/cmake",
+    "runtime/bindings",
+    "edge_sr/native",
+    "packaging",
+)
 pytest.importorskip("setuptools", minversion="77", reason="packages are built with setuptools")
 pytest.importorskip("scikit_build_core", reason="packages are built with scikit-build-core")
 
@@ -70,7 +76,7 @@ def test_package_without_the_engine_is_for_every_machine(checkout: Path, tmp_pat
     assert archive.name.endswith("-py3-none-any.whl")
     names = zipfile.ZipFile(archive).namelist()
     assert "runtime/upscaler.py" in names
-    assert not [name for name in names if "_core" in name]
+    assert not [name for name in names if "_core" in name or "_native" in name]
 
 
 @pytest.mark.parametrize("kind", ["wheel", "editable"])

@@ -19,7 +19,8 @@ class RunConfig:
 
     ``patch_size`` is the LR side in pixels. ``lambda_teacher`` weighs PISR's imitation loss on the
     encoder's picture (equation 4), ``lambda_student`` the feature loss (equation 7),
-    ``lambda_float`` a QAT student's distance from its float form. ``init`` is a
+    ``lambda_float`` a QAT student's distance from its float form. ``shrinks``: training pictures
+    are used at 1/shrink of their size, each equally often. ``init`` is a
     checkpoint of the same network to start from, instead of ``start``. The learning rate rises
     linearly for ``warm_up`` iterations, at most a tenth of a stage, and falls along a cosine from
     ``learning_rate`` (None: the optimiser's own) to ``final_learning_rate``.
@@ -33,6 +34,7 @@ class RunConfig:
     teacher_iterations: int = 1_000_000
     batch_size: int = 16
     patch_size: int = 96
+    shrinks: tuple[int, ...] = (1, 2, 4)
     optimizer: str = "soap"
     learning_rate: float | None = None
     final_learning_rate: float = 1e-5
@@ -62,6 +64,12 @@ class RunConfig:
         _require(
             self.method != "qat" or self.init is not None,
             "method qat fine-tunes a student: name its checkpoint with --init",
+        )
+        _require(
+            bool(self.shrinks)
+            and min(self.shrinks) >= 1
+            and len(set(self.shrinks)) == len(self.shrinks),
+            f"shrinks {self.shrinks} must be different whole numbers from 1 on",
         )
         _require(self.start in STARTS, f"start {self.start!r} is not one of {STARTS}")
         for name in ("iterations", "teacher_iterations", "batch_size", "log_every"):
@@ -101,7 +109,8 @@ class RunConfig:
         known = {field.name for field in fields(RunConfig)}
         if set(values) != known:
             raise ValueError(f"run options differ from this version's: {set(values) ^ known}")
-        return RunConfig(**{**values, "data": tuple(values["data"])})
+        tuples = {name: tuple(values[name]) for name in ("data", "shrinks")}
+        return RunConfig(**{**values, **tuples})
 
 
 def _require(condition: bool, message: str) -> None:

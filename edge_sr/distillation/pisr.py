@@ -89,8 +89,7 @@ class StudentStage(Objective):
     def forward(self, lr: Tensor, hr: Tensor) -> Terms:
         """LR [N, 1, h, w] and HR [N, 1, H, W] in [0, 1]."""
         assert isinstance(self.model, Fsrcnn)
-        features = self.model.features(lr)
-        sr = self.model.reconstruct(lr, features)
+        sr, features = self.model.picture_and_features(lr)
         with torch.no_grad():
             target = self._frozen[0].features(hr)
         return {

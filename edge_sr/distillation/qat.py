@@ -23,7 +23,7 @@ class QatStage(Objective):
         self, student: Fsrcnn, ranges: Mapping[str, float], *, lambda_float: float
     ) -> None:
         super().__init__()
-        self._float = [copy.deepcopy(student).requires_grad_(False).eval()]
+        self._float = [_frozen_copy(student)]
         self.model = QuantizedFsrcnn(student, ranges)
         self.weights = {"reconstruction": 1.0, "imitation": lambda_float}
 
@@ -41,3 +41,11 @@ class QatStage(Objective):
             "reconstruction": (sr - hr).abs().mean(),
             "imitation": (sr - target).abs().mean(),
         }
+
+
+def _frozen_copy(student: Fsrcnn) -> Fsrcnn:
+    step, student.native_step = student.native_step, None
+    frozen = copy.deepcopy(student).requires_grad_(False).eval()
+    student.native_step = step
+    frozen.native_step = None if step is None else step.of_copy(frozen)
+    return frozen

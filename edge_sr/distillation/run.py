@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from edge_sr.distillation.trainer import Process, Stage, StageOptions
 from edge_sr.models import build_model
 from edge_sr.models.checkpoint import load_checkpoint, save_checkpoint
 from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
+from edge_sr.models.native_step import NativeStep, reason_against
 from edge_sr.models.pisr_teacher import PisrTeacher
 from edge_sr.models.quantized import observed_ranges
 from edge_sr.models.reparam import use_training_form
@@ -39,6 +41,7 @@ def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
         _write_json(out / "run.json", {"config": config.to_json(), "versions": versions()})
     torch.manual_seed(config.seed)
     student = _fresh_network(config)
+    _choose_layers(student, config, process)
     stages = []
     objective: Objective = Baseline(student)
     if config.method == "pisr":
@@ -74,7 +77,10 @@ def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
 
 
 def load_data(config: RunConfig) -> tuple[list[PicturePair], list[PicturePair]]:
-    """Decoded training and held-out pictures; every n-th path is held out, spread evenly."""
+    """Decoded training and held-out pictures; every n-th path is held out, spread evenly.
+
+    Training pictures come once for each of ``config.shrinks``, held-out ones as they are.
+    """
     paths = [path for folder in config.data for path in list_images(Path(folder))]
     if not paths:
         raise ValueError("no training pictures; give a folder with --data")
@@ -82,10 +88,13 @@ def load_data(config: RunConfig) -> tuple[list[PicturePair], list[PicturePair]]:
         raise ValueError(
             f"--held-out {config.held_out} leaves none of {len(paths)} pictures to train on"
         )
-    pairs = load_pairs(paths, config.scale)
     chosen = {int(i) for i in np.linspace(0, len(paths) - 1, config.held_out)}
-    held_out = [pair for i, pair in enumerate(pairs) if i in chosen]
-    return [pair for i, pair in enumerate(pairs) if i not in chosen], held_out
+    held_out = load_pairs([path for i, path in enumerate(paths) if i in chosen], config.scale)
+    kept = [path for i, path in enumerate(paths) if i not in chosen]
+    training = []
+    for shrink in config.shrinks:
+        training += load_pairs(kept, config.scale, shrink=shrink)
+    return training, held_out
 
 
 def versions() -> dict[str, str]:
@@ -112,6 +121,19 @@ def _fresh_network(config: RunConfig) -> Fsrcnn:
     elif config.start == "bicubic":
         start_from_bicubic(model)
     return use_training_form(model)
+
+
+def _choose_layers(student: Fsrcnn, config: RunConfig, process: Process) -> None:
+    """Give the student the native step where it can take it, and say what computes its layers."""
+    against = reason_against(student, config.patch_size, process.device)
+    if not process.native_step:
+        against = "so it was asked"
+    if against is None:
+        student.native_step = NativeStep(student, (config.patch_size,) * 2, torch.get_num_threads())
+    if process.is_main:
+        step = student.native_step
+        layers = f"PyTorch, {against}" if step is None else f"native step, {step.isa}"
+        print(f"student's layers: {layers}", file=sys.stderr)  # noqa: T201
 
 
 def _take_weights(model: Fsrcnn, checkpoint: Path) -> None:

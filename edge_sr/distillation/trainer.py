@@ -7,7 +7,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,6 +26,7 @@ from edge_sr.distillation.ema import WeightAverage
 from edge_sr.distillation.pisr import Objective
 from edge_sr.distillation.schedule import cosine
 from edge_sr.distillation.soap import Soap
+from edge_sr.models.fsrcnn import Fsrcnn
 
 SAVE_SECONDS = 120.0
 
@@ -47,11 +49,15 @@ class StageOptions:
 
 @dataclass(frozen=True)
 class Process:
-    """This process among those of a ``torchrun`` job; alone it is rank 0 of 1."""
+    """This process among those of a ``torchrun`` job; alone it is rank 0 of 1.
+
+    ``native_step`` lets a CPU compute a student's layers by ``edge_sr.models.native_step``.
+    """
 
     rank: int
     world_size: int
     device: torch.device
+    native_step: bool = True
 
     @property
     def is_main(self) -> bool:
@@ -73,6 +79,7 @@ class Stage:
         self.optimizer = _optimizer_of(objective, options)
         self.average = WeightAverage(objective, options.ema_decay)
         self.iteration, self.seconds = 0, 0.0
+        self.threads = torch.get_num_threads()
         self.stepped: nn.Module = objective
         if process.world_size > 1:
             ids = [process.device.index] if process.device.type == "cuda" else None
@@ -94,7 +101,8 @@ class Stage:
         self._resume()
         started, saved, first = time.monotonic(), time.monotonic(), self.iteration
         sums: dict[str, float] = {}
-        with self.log_file.open("a") as log:
+        step_threads = 1 if _has_native_step(self.objective) else self.threads
+        with self.log_file.open("a") as log, pytorch_threads(step_threads):
             while self.iteration < self.options.iterations:
                 terms = self._step(sampler)
                 sums = {k: sums.get(k, 0.0) + v for k, v in terms.items()}
@@ -163,17 +171,18 @@ class Stage:
     @torch.no_grad()
     def score(self, pairs: Sequence[PicturePair]) -> float:
         """Mean luminance PSNR in dB on whole pictures, rounded to 8 bit, ``scale`` px shaved."""
-        scores = []
-        for pair in pairs:
-            lr = torch.from_numpy(pair.lr)[None, None].to(self.process.device)
-            hr = torch.from_numpy(pair.hr)[None, None].to(self.process.device)
-            sr = self.objective.score(lr, hr)
-            sr = (sr * 255).round().clamp(0, 255).double()
-            scale = pair.hr.shape[0] // pair.lr.shape[0]
-            inner = (..., slice(scale, -scale), slice(scale, -scale))
-            error = (sr - hr.double() * 255)[inner].square().mean()
-            scores.append(float(10 * torch.log10(255.0**2 / error)))
+        with pytorch_threads(self.threads):
+            scores = [self._score_of(pair) for pair in pairs]
         return sum(scores) / len(scores)
+
+    def _score_of(self, pair: PicturePair) -> float:
+        lr = torch.from_numpy(pair.lr)[None, None].to(self.process.device)
+        hr = torch.from_numpy(pair.hr)[None, None].to(self.process.device)
+        sr = (self.objective.score(lr, hr) * 255).round().clamp(0, 255).double()
+        scale = pair.hr.shape[0] // pair.lr.shape[0]
+        inner = (..., slice(scale, -scale), slice(scale, -scale))
+        error = (sr - hr.double() * 255)[inner].square().mean()
+        return float(10 * torch.log10(255.0**2 / error))
 
     def _report(
         self, log: TextIO, record: dict[str, float | int], started: float, first: int
@@ -242,7 +251,22 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def join_processes(device: str) -> Process:
+@contextmanager
+def pytorch_threads(count: int) -> Iterator[None]:
+    """PyTorch on ``count`` threads meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _has_native_step(objective: Objective) -> bool:
+    return any(isinstance(m, Fsrcnn) and m.native_step is not None for m in objective.modules())
+
+
+def join_processes(device: str, *, native_step: bool = True) -> Process:
     """This process as ``torchrun`` started it, or alone. ``device`` is auto, cpu or cuda."""
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device {device!r} is not auto, cpu or cuda")
@@ -253,6 +277,6 @@ def join_processes(device: str) -> Process:
     if world_size > 1:
         torch.distributed.init_process_group("nccl" if use_cuda else "gloo")
     if not use_cuda:
-        return Process(rank, world_size, torch.device("cpu"))
+        return Process(rank, world_size, torch.device("cpu"), native_step)
     torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     return Process(rank, world_size, torch.device("cuda", torch.cuda.current_device()))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_sr.data.resample import bicubic_phases
+from edge_sr.models.native_step import NativeStep
 from edge_sr.models.receptive_field import radius_of, tail_offsets
 from edge_sr.models.spec import ModelSpec
 
@@ -73,25 +74,38 @@ class Fsrcnn(nn.Module):
         )
         self.base = BicubicBase(scale) if residual else None
         self.spec = ModelSpec(name, scale, "y", receptive_field_radius=radius_of(self))
+        # What computes the layers of training patches, if not PyTorch.
+        self.native_step: NativeStep | None = None
 
     def features(self, lr: Tensor) -> Tensor:
         """Output of the expanding layer after its PReLU, [N, d, H, W]: what PISR distils."""
         expanded: Tensor = self.expand(self.map(self.shrink(self.extract(lr))))
         return expanded
 
-    def reconstruct(self, lr: Tensor, features: Tensor) -> Tensor:
-        """Picture from the features of ``lr``."""
-        sr: Tensor = self.tail(features)
-        return sr if self.base is None else sr + self.base(lr)
-
     def network(self, lr: Tensor) -> Tensor:
         """The learnt layers alone, without the bicubic base."""
-        sr: Tensor = self.tail(self.features(lr))
-        return sr
+        return self.network_and_features(lr)[0]
+
+    def picture_and_features(self, lr: Tensor) -> tuple[Tensor, Tensor]:
+        """The picture, and the features that it was made from."""
+        sr, features = self.network_and_features(lr, with_features=True)
+        assert features is not None
+        return (sr if self.base is None else sr + self.base(lr)), features
+
+    def network_and_features(
+        self, lr: Tensor, *, with_features: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """The learnt layers' picture, and the features if asked for."""
+        if self.native_step is not None and self.native_step.takes(lr):
+            phases, taken = self.native_step(lr, with_features=with_features)
+            return functional.pixel_shuffle(phases, self.spec.scale), taken
+        features = self.features(lr)
+        return self.tail(features), features
 
     def forward(self, lr: Tensor) -> Tensor:
         """Upscale a batch of luminance planes."""
-        return self.reconstruct(lr, self.features(lr))
+        sr = self.network(lr)
+        return sr if self.base is None else sr + self.base(lr)
 
 
 @torch.no_grad()
@@ -99,7 +113,8 @@ def start_from_bicubic(model: Fsrcnn) -> None:
     """Change fresh weights so that training starts near the bicubic upscale.
 
     Convolutions get the original's He-normal weights and zero biases (PyTorch's default lets the
-    signal fade over seven layers) and a small tail. In the paper's form channel 0 of every layer
+    signal fade over seven layers) and a small tail; mapping layers a fifth of them beside the
+    identity, so that the network starts shallow. In the paper's form channel 0 of every layer
     carries the input unchanged (luminance is positive, so PReLU passes it) and its tail kernel is
     bicubic: exactly at x2, truncated to the 9x9 support and renormalised at x3 and x4.
     """
@@ -108,6 +123,9 @@ def start_from_bicubic(model: Fsrcnn) -> None:
         nn.init.kaiming_normal_(conv.weight, a=0.25)
         assert conv.bias is not None
         conv.bias.zero_()
+    for layer in model.map:
+        weight = layer.get_submodule("0").get_parameter("weight")
+        weight.mul_(0.2)[:, :, 1, 1].add_(torch.eye(len(weight)))
     tail_weight = model.tail.get_parameter("weight")
     nn.init.normal_(tail_weight, std=0.001)
     model.tail.get_parameter("bias").zero_()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_sr.models.fsrcnn import Fsrcnn
+from edge_sr.models.native_step import NativeStep
 from edge_sr.models.reparam import SubpixelTail, use_training_form
 
 LEVELS = 127
@@ -44,6 +45,14 @@ class QuantizedFsrcnn(nn.Module):
     def forward(self, lr: Tensor) -> Tensor:
         """Upscale a batch of luminance planes."""
         grey = _rounded(lr.clamp(0, 1) * PEAK)
+        step = self.model.native_step
+        if step is not None and step.takes(grey):
+            sr = self._network_by_native_step(step, grey)
+        else:
+            sr = self._network(grey)
+        return sr if self.model.base is None else sr + self.model.base(grey / PEAK)
+
+    def _network(self, grey: Tensor) -> Tensor:
         (_, first, activation), *others = blocks_of(self.model)
         values = activation(_first_convolution(grey, first))
         for log_range, (_, conv, activation) in zip(self.log_ranges, others, strict=False):
@@ -52,11 +61,31 @@ class QuantizedFsrcnn(nn.Module):
                 _quantized(values, log_range), weight, conv.bias, padding=int(conv.padding[0])
             )
             values = activation(values)
-        tail = self.model.tail
-        assert isinstance(tail, SubpixelTail)
         values = _quantized(values, self.log_ranges[-1])
-        sr = tail.convolve(values, _quantized_weight(tail.subpixel_weight()))
-        return sr if self.model.base is None else sr + self.model.base(grey / PEAK)
+        tail = self._tail()
+        return tail.convolve(values, _quantized_weight(tail.subpixel_weight()))
+
+    def _network_by_native_step(self, step: NativeStep, grey: Tensor) -> Tensor:
+        convolutions = [conv for _, conv, _ in blocks_of(self.model)]
+        weights = [_quantized_weight(conv.weight) for conv in convolutions]
+        # The unshifted picture with zeros around it gives the sums of the shifted one with black
+        # around it, but for what rounding the weights does to the shift.
+        first = convolutions[0]
+        assert first.bias is not None
+        lost = (first.weight - weights[0]).sum(dim=(1, 2, 3))
+        tail = self._tail()
+        packed = step.pack(
+            weights,
+            _quantized_weight(tail.subpixel_weight()),
+            first_bias=first.bias + (MIDDLE / PEAK) * lost,
+        )
+        scales = torch.stack(list(self.log_ranges)).exp() / LEVELS
+        phases, _ = step(grey / PEAK, packed=packed, scales=scales)
+        return functional.pixel_shuffle(phases, tail.scale)
+
+    def _tail(self) -> SubpixelTail:
+        assert isinstance(self.model.tail, SubpixelTail)
+        return self.model.tail
 
 
 def blocks_of(model: Fsrcnn) -> list[tuple[str, nn.Conv2d, nn.Module]]:
