@@ -39,6 +39,29 @@ def collect_histograms(
     return {name: Histogram(counts[name], peaks[name] or 1.0) for name in tensors}
 
 
+def collect_channel_ranges(
+    model: onnx.ModelProto,
+    tensors: Sequence[str],
+    frames: Sequence[NDArray[Any]],
+    *,
+    share: float = 0.9999,
+) -> dict[str, NDArray[np.float64]]:
+    """Range of each channel of [1, C, H, W] tensors: ``share`` of its magnitudes stay below.
+
+    The largest such over the frames; see :func:`collect_histograms` for the arguments.
+    """
+    if not frames:
+        raise ValueError("no frames to calibrate on")
+    ranges: dict[str, NDArray[np.float64]] = {}
+    for values in _TensorRunner(model, tensors).over(frames):
+        for name, value in values.items():
+            flat = np.abs(value[0].reshape(value.shape[1], -1))
+            place = int(share * (flat.shape[1] - 1))
+            found = np.partition(flat, place, axis=1)[:, place].astype(np.float64)
+            ranges[name] = np.maximum(ranges[name], found) if name in ranges else found
+    return ranges
+
+
 class _TensorRunner:
     """A session that also returns inner tensors."""
 

@@ -43,6 +43,8 @@ from runtime.errors import UnsupportedError
 from runtime.manifest import NATIVE_MODEL, FileEntry, write_manifest
 
 Say = Callable[[str], None]
+# Scaled weights round otherwise than the checkpoint's; a picture is rounded to levels after that.
+EQUALIZED_DB = 1e-3
 CALIBRATION, REPORT_JSON, REPORT_HTML = "calibration.json", "report.json", "report.html"
 
 
@@ -71,7 +73,7 @@ def build_bundle(source: Source, plan: BuildPlan, say: Say) -> dict[str, Any]:
         built = build_precisions(
             base.twin, plan, frames, pairs, say, trained=source.activation_ranges
         )
-        native = pack_or_reason(base.twin, plan.scale, int8_twin=built.twins.get("int8"))
+        native = pack_or_reason(built.twins["fp32"], plan.scale, int8_twin=built.twins.get("int8"))
         say(f"native       {native.text}")
         if isinstance(native, NativeModel):
             plan, built = offer_bf16(native, plan, built, pairs, say)
@@ -115,18 +117,26 @@ def build_precisions(
     ``trained`` ranges of activations come with a student that was trained for INT8.
     """
     scores = graph_scores(twin, pairs, plan.scale, threads=plan.threads)
-    twins, quality = {"fp32": twin}, {"fp32": quality_of(scores, scores)}
     say(f"fp32         {mean(scores):.3f} dB on held-out pictures")
-    int8 = None
-    if "fp16" in plan.graphs:
-        twins["fp16"] = to_half(twin)
+    checks, int8 = [], None
     if "int8" in plan.graphs:
         measure = Measure(pairs, plan.scale, mean(scores), plan.threads)
         int8 = build_int8(
             twin, frames, measure, budget_db=plan.max_drop["int8"], say=say, trained=trained
         )
+        # One set of weights for all precisions: scaled channels change nothing but rounding.
+        changed = abs(
+            mean(graph_scores(int8.float_twin, pairs, plan.scale, threads=plan.threads))
+            - mean(scores)
+        )
+        check_drop("fp32", changed, EQUALIZED_DB, "this is a bug of the equalisation")
+        checks.append(Check("fp32: PSNR change by equalised channels", changed, EQUALIZED_DB, "dB"))
+        twin = int8.float_twin
+    twins, quality = {"fp32": twin}, {"fp32": quality_of(scores, scores)}
+    if "fp16" in plan.graphs:
+        twins["fp16"] = to_half(twin)
+    if int8 is not None:
         twins["int8"] = int8.twin
-    checks = []
     for name, graph in twins.items():
         levels = check_bytes(graph, pairs, threads=plan.threads)
         checks.append(

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import onnx
 
-from calibration.activations import collect_histograms
+from calibration.activations import collect_channel_ranges, collect_histograms
 from calibration.frames import CalibrationFrames
 from calibration.observers import OBSERVERS
 from calibration.table import CalibrationTable
+from export.equalize import equalized, joints
 from export.errors import ParityError
 from export.graph import encode, residual_convolutions
 from export.qdq import quantizable_tensors, quantize
@@ -30,9 +31,14 @@ class KeptLayer:
 
 @dataclass(frozen=True)
 class Int8Build:
-    """The graph and how it was found; ``observer_drops`` are fully quantised, in dB."""
+    """The graph and how it was found; ``observer_drops`` are fully quantised, in dB.
+
+    ``float_twin`` is the float graph whose weights were quantised: the given one, or that one
+    equalised.
+    """
 
     twin: onnx.ModelProto
+    float_twin: onnx.ModelProto
     table: CalibrationTable
     observer_drops: Mapping[str, float]
     kept_float: tuple[KeptLayer, ...]
@@ -66,29 +72,45 @@ def build_int8(
 
     ``trained`` ranges, of quantisation-aware training, take the place of all observers.
     """
-    tables, drops = {}, {}
-    digest = hashlib.sha256(encode(twin)).hexdigest()
-    for observer, ranges in _candidates(twin, frames, trained):
-        tables[observer] = CalibrationTable(observer, ranges, digest, frames.digest)
-        drops[observer] = measure.drop_of(quantize(twin, ranges))
-        say(f"int8         observer {observer}: drop {signless(drops[observer], 3):.3f} dB")
+    tried: dict[str, Candidate] = {}
+    drops: dict[str, float] = {}
+    for candidate in _candidates(twin, frames, trained):
+        name = candidate.name
+        tried[name] = candidate
+        drops[name] = measure.drop_of(quantize(candidate.twin, candidate.ranges))
+        say(f"int8         observer {name}: drop {signless(drops[name], 3):.3f} dB")
     best = min(drops, key=lambda name: drops[name])
-    ranges = tables[best].ranges
+    chosen = tried[best]
     kept: tuple[KeptLayer, ...] = ()
     if drops[best] > budget_db:
         say(f"int8         over the {budget_db:g} dB allowed; looking for what must stay float")
-        kept = kept_layers(twin, ranges, measure, budget_db)
+        kept = kept_layers(chosen.twin, chosen.ranges, measure, budget_db)
         for step in kept:
             say(f"int8         {step.layer} stays float: drop {step.drop_db:.3f} dB")
     keep_float = frozenset(tensor for step in kept for tensor in step.tensors)
-    quantized = quantize(twin, ranges, keep_float=keep_float)
-    return Int8Build(quantized, tables[best], drops, kept)
+    digest = hashlib.sha256(encode(chosen.twin)).hexdigest()
+    return Int8Build(
+        quantize(chosen.twin, chosen.ranges, keep_float=keep_float),
+        chosen.twin,
+        CalibrationTable(best, chosen.ranges, digest, frames.digest),
+        drops,
+        kept,
+    )
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to quantise: a float graph and the range of each of its activations."""
+
+    name: str
+    twin: onnx.ModelProto
+    ranges: dict[str, float]
 
 
 def _candidates(
     twin: onnx.ModelProto, frames: CalibrationFrames, trained: Mapping[str, float] | None
-) -> Iterator[tuple[str, dict[str, float]]]:
-    """Names and ranges to choose from."""
+) -> Iterator[Candidate]:
+    """The trained ranges, or every observer on the graph as it is and with equalised channels."""
     tensors = quantizable_tensors(twin)
     if trained is not None:
         if set(trained) != set(tensors):
@@ -96,11 +118,19 @@ def _candidates(
                 f"the checkpoint's activation_ranges are of {', '.join(sorted(trained))}, "
                 f"the graph needs {', '.join(tensors)}"
             )
-        yield "trained", {name: float(trained[name]) for name in tensors}
+        yield Candidate("trained", twin, {name: float(trained[name]) for name in tensors})
         return
-    histograms = collect_histograms(twin, tensors, [plane for _, plane in frames.calibrate])
-    for observer, observe in OBSERVERS.items():
-        yield observer, {name: observe(histogram) for name, histogram in histograms.items()}
+    planes = [plane for _, plane in frames.calibrate]
+    graphs = {"": twin}
+    scalable = [joint.activation for joint in joints(twin)]
+    if scalable:
+        channels = collect_channel_ranges(twin, scalable, planes)
+        graphs[" equalized"] = equalized(twin, channels)
+    for suffix, graph in graphs.items():
+        histograms = collect_histograms(graph, tensors, planes)
+        for observer, observe in OBSERVERS.items():
+            ranges = {name: observe(histogram) for name, histogram in histograms.items()}
+            yield Candidate(observer + suffix, graph, ranges)
 
 
 def kept_layers(

@@ -26,7 +26,7 @@ from edge_sr.models.checkpoint import load_checkpoint, save_checkpoint
 from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
 from edge_sr.models.native_step import NativeStep, reason_against
 from edge_sr.models.pisr_teacher import PisrTeacher
-from edge_sr.models.quantized import observed_ranges
+from edge_sr.models.quantized import equalize_channels, observed_ranges
 from edge_sr.models.reparam import use_training_form
 
 
@@ -58,6 +58,7 @@ def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
         )
     if config.method == "qat":
         lr, _ = _sampler(config, training, seed=config.seed).batch(0)
+        equalize_channels(student, torch.from_numpy(lr))
         ranges = observed_ranges(student, torch.from_numpy(lr))
         objective = QatStage(student, ranges, lambda_float=config.lambda_float)
     stages.append(_run_stage("student", objective, config, out, process, training, held_out))

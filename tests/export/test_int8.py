@@ -52,11 +52,13 @@ def uneven() -> onnx.ModelProto:
 def test_observer_with_the_smallest_loss_is_taken(residual: onnx.ModelProto) -> None:
     said: list[str] = []
     built = build_int8(residual, FRAMES, measure_for(residual), budget_db=1.0, say=said.append)
-    assert set(built.observer_drops) == set(OBSERVERS)
+    assert set(built.observer_drops) == {
+        observer + suffix for observer in OBSERVERS for suffix in ("", " equalized")
+    }
     best = min(built.observer_drops, key=lambda name: built.observer_drops[name])
     assert built.table.observer == best
     assert built.table.frames_digest == "f" * 64
-    assert len(said) == len(OBSERVERS)
+    assert len(said) == 2 * len(OBSERVERS)
 
 
 def test_trained_ranges_take_the_place_of_all_observers(residual: onnx.ModelProto) -> None:

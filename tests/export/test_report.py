@@ -86,7 +86,7 @@ def facts_for(*, kept: tuple[KeptLayer, ...] = ()) -> BuildFacts:
             name: [Layer("first", "5x5, 1 to 8", a), Layer("tail", "5x5, 8 to 4", b)]
             for name, (a, b) in precisions.items()
         },
-        int8=Int8Build(NEAREST, table, {"minmax": 0.06, "mse": 0.04}, kept),
+        int8=Int8Build(NEAREST, NEAREST, table, {"minmax": 0.06, "mse": 0.04}, kept),
         native=NativeModel(b"", 2, 1),
         inputs=("lr", "a"),
         latency=LATENCY,
