@@ -24,6 +24,7 @@ from edge_sr.distillation.config import (
     METHODS,
     SCALE_MAPS,
     STARTS,
+    TEACHERS,
     RunConfig,
 )
 
@@ -85,6 +86,9 @@ def _add_run_options(add: Callable[..., Any]) -> None:
     add("--final-learning-rate", type=float, help="at the end of the cosine, default 1e-5")
     add("--warm-up", type=int, metavar="ITERATIONS", help="of rising rate, default 200")
     add("--lambda-teacher", type=float, help="weight of the teacher's imitation loss, 1e-4")
+    add("--teacher", metavar="PATH", help="run with a finished teacher, or checkpoint of a network")
+    add("--teacher-form", choices=TEACHERS, help="with the encoder, default, or fed with HR")
+    add("--no-transfer", dest="transfer", action="store_false", help="start as without a teacher")
     add("--lambda-student", type=float, help="weight of the feature loss, default 1e-6")
     add("--lambda-float", type=float, help="of qat: weight of the float student, default 1")
     add("--imitation-loss", choices=IMITATION_LOSSES, help="feature loss, default laplace")

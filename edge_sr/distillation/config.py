@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 METHODS = ("pisr", "baseline", "qat")
-IMITATION_LOSSES = ("laplace", "gaussian", "mae")
+IMITATION_LOSSES = ("laplace", "gaussian", "mae", "fitnet", "at", "srkd")
+TEACHERS = ("hourglass", "plain")
 SCALE_MAPS = ("CxHxW", "Cx1x1", "1xHxW", "1x1x1")
 STARTS = ("bicubic", "default")
 # First learning rate of each optimiser, where none is given; fine-tuning by qat takes a tenth.
@@ -18,7 +19,10 @@ class RunConfig:
     """One training run; written to ``run.json`` and read back to resume it.
 
     ``patch_size`` is the LR side in pixels. ``lambda_teacher`` weighs PISR's imitation loss on the
-    encoder's picture (equation 4), ``lambda_student`` the feature loss (equation 7),
+    encoder's picture (equation 4), ``lambda_student`` the feature loss (equation 7);
+    ``teacher_form`` is hourglass, or plain for a teacher without encoder, and ``transfer`` starts
+    the student from an hourglass's decoder. ``teacher`` is a run whose teacher is taken instead of
+    training one, or the checkpoint of a network that sees LR, whose features are imitated.
     ``lambda_float`` a QAT student's distance from its float form. ``shrinks``: training pictures
     are used at 1/shrink of their size, each equally often. ``init`` is a
     checkpoint of the same network to start from, instead of ``start``. The learning rate rises
@@ -42,6 +46,9 @@ class RunConfig:
     lambda_teacher: float = 1e-4
     lambda_student: float = 1e-6
     lambda_float: float = 1.0
+    teacher: str | None = None
+    teacher_form: str = "hourglass"
+    transfer: bool = True
     imitation_loss: str = "laplace"
     scale_map: str = "CxHxW"
     start: str = "bicubic"
@@ -59,6 +66,10 @@ class RunConfig:
         _require(
             self.imitation_loss in IMITATION_LOSSES,
             f"imitation loss {self.imitation_loss!r} is not one of {IMITATION_LOSSES}",
+        )
+        _require(
+            self.teacher_form in TEACHERS,
+            f"teacher form {self.teacher_form!r} is not one of {TEACHERS}",
         )
         _require(self.scale_map in SCALE_MAPS, f"scale map {self.scale_map!r} not in {SCALE_MAPS}")
         _require(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edge_sr.distillation.features import MaeLoss
-from edge_sr.distillation.vid import VidLoss
+from edge_sr.distillation.features import distillation_loss
 from edge_sr.models.fsrcnn import Fsrcnn
-from edge_sr.models.pisr_teacher import PisrTeacher
+from edge_sr.models.pisr_teacher import PisrTeacher, PlainTeacher, Teacher
 
 Terms = dict[str, Tensor]
 
@@ -65,13 +64,33 @@ class TeacherStage(Objective):
         return sr
 
 
+class PlainTeacherStage(Objective):
+    """Stage 1 without hourglass: |Y - F(Y)|, mean over pixels."""
+
+    def __init__(self, teacher: PlainTeacher) -> None:
+        super().__init__()
+        self.model = teacher
+        self.weights = {"reconstruction": 1.0}
+
+    def forward(self, lr: Tensor, hr: Tensor) -> Terms:
+        """HR [N, 1, H, W] in [0, 1]; LR is not used."""
+        del lr
+        return {"reconstruction": (self.model(hr) - hr).abs().mean()}
+
+    def score(self, lr: Tensor, hr: Tensor) -> Tensor:
+        """The teacher's reconstruction of HR."""
+        del lr
+        sr: Tensor = self.model(hr)
+        return sr
+
+
 class StudentStage(Objective):
     """Stage 2: |Y - Y_S| + lambda_S L_distill on the expanding layer's features (equation 7)."""
 
     def __init__(
         self,
         student: Fsrcnn,
-        teacher: PisrTeacher,
+        teacher: Teacher,
         *,
         lambda_student: float,
         imitation_loss: str,
@@ -80,10 +99,8 @@ class StudentStage(Objective):
         super().__init__()
         self.model = student
         self._frozen = [teacher.requires_grad_(False).eval()]
-        self.distill: nn.Module = MaeLoss()
-        if imitation_loss != "mae":
-            channels = int(student.options["d"])
-            self.distill = VidLoss(channels, density=imitation_loss, scale_map=scale_map)
+        channels = int(student.options["d"])
+        self.distill = distillation_loss(imitation_loss, channels, scale_map=scale_map)
         self.weights = {"reconstruction": 1.0, "distillation": lambda_student}
 
     def forward(self, lr: Tensor, hr: Tensor) -> Terms:
@@ -91,7 +108,7 @@ class StudentStage(Objective):
         assert isinstance(self.model, Fsrcnn)
         sr, features = self.model.picture_and_features(lr)
         with torch.no_grad():
-            target = self._frozen[0].features(hr)
+            target = self._frozen[0].features(lr, hr)
         return {
             "reconstruction": (sr - hr).abs().mean(),
             "distillation": self.distill(features, target),

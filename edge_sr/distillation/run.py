@@ -12,29 +12,40 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
 
 import edge_sr
 from edge_sr.atomic import write_atomically
 from edge_sr.data.image_io import list_images
 from edge_sr.data.patches import PatchSampler, PicturePair, load_pairs
 from edge_sr.distillation.config import RunConfig
-from edge_sr.distillation.pisr import Baseline, Objective, StudentStage, TeacherStage
+from edge_sr.distillation.pisr import (
+    Baseline,
+    Objective,
+    PlainTeacherStage,
+    StudentStage,
+    TeacherStage,
+)
 from edge_sr.distillation.qat import QatStage
 from edge_sr.distillation.trainer import Process, Stage, StageOptions
 from edge_sr.models import build_model
 from edge_sr.models.checkpoint import load_checkpoint, save_checkpoint
 from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
 from edge_sr.models.native_step import NativeStep, reason_against
-from edge_sr.models.pisr_teacher import PisrTeacher
+from edge_sr.models.pisr_teacher import LrTeacher, PisrTeacher, PlainTeacher, Teacher
 from edge_sr.models.quantized import equalize_channels, observed_ranges
 from edge_sr.models.reparam import use_training_form
+
+TEACHER_FILE = "teacher.safetensors"
 
 
 def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
     """Run or resume all stages; returns the summary that is also written to ``summary.json``.
 
     The folder receives ``run.json``, one subfolder a stage (``log.jsonl``, ``state.safetensors``),
-    ``student.safetensors`` with its sidecar and ``curves.png``.
+    ``teacher.safetensors`` of PISR, ``student.safetensors`` with its sidecar and ``curves.png``.
     """
     training, held_out = load_data(config)
     if process.is_main:
@@ -45,13 +56,13 @@ def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
     stages = []
     objective: Objective = Baseline(student)
     if config.method == "pisr":
-        teacher = PisrTeacher(_fresh_network(config))
-        teaching: Objective = TeacherStage(teacher, lambda_teacher=config.lambda_teacher)
-        stages.append(_run_stage("teacher", teaching, config, out, process, training, held_out))
-        student.load_state_dict(teacher.decoder.state_dict())
+        teacher, stage = _teacher_of(config, out, process, training, held_out)
+        stages += stage
+        if config.transfer and isinstance(teacher, PisrTeacher):
+            student.load_state_dict(teacher.decoder.state_dict())
         objective = StudentStage(
             student,
-            teacher,
+            teacher.to(process.device),
             lambda_student=config.lambda_student,
             imitation_loss=config.imitation_loss,
             scale_map=config.scale_map,
@@ -75,6 +86,55 @@ def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
         save_checkpoint(out / "student.safetensors", student, metadata)
         _write_json(out / "summary.json", summary)
     return summary
+
+
+def _teacher_of(
+    config: RunConfig,
+    out: Path,
+    process: Process,
+    training: Sequence[PicturePair],
+    held_out: Sequence[PicturePair],
+) -> tuple[Teacher, list[Stage]]:
+    """The teacher that ``config`` names, or one that is trained now, and the stage if so."""
+    given = None if config.teacher is None else Path(config.teacher)
+    if given is not None and given.suffix == ".safetensors":
+        network, _ = load_checkpoint(given)
+        if network.spec.scale != config.scale:
+            raise ValueError(f"the teacher {given} upscales by {network.spec.scale}")
+        return LrTeacher(network), []
+    network = _fresh_network(config)
+    teacher: PisrTeacher | PlainTeacher
+    teaching: Objective
+    if config.teacher_form == "plain":
+        teacher = PlainTeacher(network)
+        teaching = PlainTeacherStage(teacher)
+    else:
+        teacher = PisrTeacher(network)
+        teaching = TeacherStage(teacher, lambda_teacher=config.lambda_teacher)
+    if given is not None:
+        _read_teacher(given, teacher, config)
+        return teacher, []
+    stage = _run_stage("teacher", teaching, config, out, process, training, held_out)
+    if process.is_main:
+        tensors = {k: v.detach().cpu().contiguous() for k, v in teacher.state_dict().items()}
+        write_atomically(out / TEACHER_FILE, save(tensors))
+    return teacher, [stage]
+
+
+def _read_teacher(run: Path, teacher: nn.Module, config: RunConfig) -> None:
+    """Weights of a run's finished teacher; FileNotFoundError or ValueError in one line."""
+    file = run / TEACHER_FILE
+    if not file.is_file():
+        raise FileNotFoundError(f"{run} holds no finished teacher ({TEACHER_FILE})")
+    try:
+        theirs = json.loads((run / "run.json").read_text())["config"]
+        for name in ("model", "scale", "shared_prelu", "teacher_form"):
+            if theirs[name] != getattr(config, name):
+                raise ValueError(f"its {name} is {theirs[name]}, not {getattr(config, name)}")
+        teacher.load_state_dict(load(file.read_bytes()))
+    except (KeyError, TypeError, ValueError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"the teacher of {run} cannot be taken: {reason}") from error
 
 
 def load_data(config: RunConfig) -> tuple[list[PicturePair], list[PicturePair]]:

@@ -80,6 +80,7 @@ class Stage:
         self.average = WeightAverage(objective, options.ema_decay)
         self.iteration, self.seconds = 0, 0.0
         self.threads = torch.get_num_threads()
+        self.gradient_norms: dict[str, float] = {}
         self.stepped: nn.Module = objective
         if process.world_size > 1:
             ids = [process.device.index] if process.device.type == "cuda" else None
@@ -128,6 +129,8 @@ class Stage:
             group["lr"] = learning_rate
         lr, hr = (self._to_device(part) for part in sampler.batch(self.iteration))
         terms = self.stepped(lr, hr)
+        if len(terms) > 1 and (self.iteration + 1) % self.options.log_every == 0:
+            self.gradient_norms = self._norms_of(terms)
         loss = sum(
             (self.objective.weights[name] * term for name, term in terms.items()),
             start=torch.zeros((), device=lr.device),
@@ -138,6 +141,17 @@ class Stage:
         self.average.update(self.objective)
         self.iteration += 1
         return {name: float(term.detach()) for name, term in terms.items()}
+
+    def _norms_of(self, terms: dict[str, Tensor]) -> dict[str, float]:
+        """Norm of each weighted term's gradient over the model's parameters."""
+        parameters = [p for p in self.objective.model.parameters() if p.requires_grad]
+        norms = {}
+        for name, term in terms.items():
+            weighted = self.objective.weights[name] * term
+            grads = torch.autograd.grad(weighted, parameters, retain_graph=True, allow_unused=True)
+            squares = [grad.square().sum() for grad in grads if grad is not None]
+            norms[f"gradient_{name}"] = float(torch.stack(squares).sum().sqrt())
+        return norms
 
     def _to_device(self, batch: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
         mine = batch[self.process.rank :: self.process.world_size]
@@ -157,6 +171,7 @@ class Stage:
         record: dict[str, float | int] = {"iteration": self.iteration}
         record["learning_rate"] = self.optimizer.param_groups[0]["lr"]
         record.update({name: value / since for name, value in sums.items()})
+        record.update(self.gradient_norms)
         if not all(math.isfinite(value) for value in record.values()):
             raise ValueError(
                 f"the loss of stage {self.options.name} is not finite at iteration "

@@ -115,18 +115,26 @@ class NativeStep:
         """The model's :class:`~edge_sr.models.reparam.SubpixelTail`."""
         return self.model.tail
 
-    def take_memory(self, floats: int) -> Tensor:
-        """Room for what the backward pass needs, kept from step to step."""
-        memory = self._free.pop() if self._free else torch.empty(0)
-        return memory if memory.numel() == floats else torch.zeros(floats)
+    def take_memory(self, floats: int) -> _Memory:
+        """Room for what the backward pass needs, from an earlier step if one is done."""
+        tensor = self._free.pop() if self._free else torch.empty(0)
+        if tensor.numel() != floats:
+            tensor = torch.zeros(floats)
+        return _Memory(tensor, self._free)
 
-    def give_back(self, memory: Tensor) -> None:
-        """Let the room be used again, after the backward pass."""
-        self._free = [memory]
+
+class _Memory:
+    """A tensor that goes back to ``free`` with the graph that holds it."""
+
+    def __init__(self, tensor: Tensor, free: list[Tensor]) -> None:
+        self.tensor, self._free = tensor, free
+
+    def __del__(self) -> None:
+        self._free[:] = [self.tensor]
 
 
 class _Layers(torch.autograd.Function):
-    """Phases and features; None as the features' gradient means zero."""
+    """Phases and features; None as a gradient means zero."""
 
     @staticmethod
     def forward(
@@ -134,18 +142,19 @@ class _Layers(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor | None]:
         ctx.set_materialize_grads(False)
         count, _, height, width = lr.shape
-        ctx.step, ctx.native = step, step.native
+        ctx.native = step.native
         ctx.packed, ctx.scales = packed.detach().contiguous(), scales.detach().contiguous()
         ctx.memory = step.take_memory(count * ctx.native.saved_floats)
         features = None
         if with_features:
             features = torch.empty(count, step.model.options["d"], height, width)
         phases = torch.empty(count, step.tail().scale ** 2, height, width)
+        ctx.phases_shape = phases.shape
         ctx.native.forward(
             _array(ctx.packed),
             _array(ctx.scales),
             _array(lr.contiguous()),
-            _array(ctx.memory),
+            _array(ctx.memory.tensor),
             _array(phases),
             None if features is None else _array(features),
         )
@@ -154,19 +163,18 @@ class _Layers(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         phases_gradient, features_gradient = grads
-        assert phases_gradient is not None
+        if phases_gradient is None:
+            phases_gradient = torch.zeros(ctx.phases_shape)
         native = ctx.native
         samples = torch.empty(phases_gradient.shape[0], native.parameters + native.scales)
         native.backward(
             _array(ctx.packed),
             _array(ctx.scales),
-            _array(ctx.memory),
+            _array(ctx.memory.tensor),
             _array(phases_gradient.contiguous()),
             None if features_gradient is None else _array(features_gradient.contiguous()),
             _array(samples),
         )
-        ctx.step.give_back(ctx.memory)
-        ctx.memory = None  # a second backward pass would find another step's numbers there
         total = samples.sum(0)
         return None, total[: native.parameters], total[native.parameters :], None, None
 

@@ -1,8 +1,9 @@
-"""The PISR teacher: an encoder that sees the HR picture, with the student as decoder."""
+"""Teachers of PISR's student: ``features(lr, hr)`` are what it imitates, on the LR grid."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from edge_sr.models.fsrcnn import Fsrcnn
 
@@ -39,6 +40,47 @@ class PisrTeacher(nn.Module):
         lr = self.encoder(hr)
         return lr, self.decoder(lr)
 
-    def features(self, hr: Tensor) -> Tensor:
+    def features(self, lr: Tensor, hr: Tensor) -> Tensor:
         """Decoder features of G(Y), the privileged information that the student imitates."""
+        del lr
         return self.decoder.features(self.encoder(hr))
+
+
+class PlainTeacher(nn.Module):
+    """A teacher without hourglass: the student's layers on HR, a 9x9 convolution as tail.
+
+    PISR, table 1, second row. How its features on the HR grid meet the student's the paper does not
+    say; here they are averaged over each LR pixel.
+    """
+
+    def __init__(self, network: Fsrcnn) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(network.extract, network.shrink, network.map, network.expand)
+        self.tail = nn.Conv2d(int(network.options["d"]), 1, 9, padding=4)
+        self.scale = network.spec.scale
+
+    def forward(self, hr: Tensor) -> Tensor:
+        """HR reconstructed from itself."""
+        sr: Tensor = self.tail(self.layers(hr))
+        return sr
+
+    def features(self, lr: Tensor, hr: Tensor) -> Tensor:
+        """Features of HR on the LR grid."""
+        del lr
+        return functional.avg_pool2d(self.layers(hr), self.scale)
+
+
+class LrTeacher(nn.Module):
+    """An ordinary network as teacher, which sees what the student sees (PISR, table D)."""
+
+    def __init__(self, network: Fsrcnn) -> None:
+        super().__init__()
+        self.network = network
+
+    def features(self, lr: Tensor, hr: Tensor) -> Tensor:
+        """Features of LR."""
+        del hr
+        return self.network.features(lr)
+
+
+Teacher = PisrTeacher | PlainTeacher | LrTeacher

@@ -6,7 +6,9 @@ import math
 import pytest
 import torch
 
+from edge_sr.distillation.config import IMITATION_LOSSES
 from edge_sr.distillation.ema import WeightAverage
+from edge_sr.distillation.features import distillation_loss
 from edge_sr.distillation.pisr import StudentStage, TeacherStage
 from edge_sr.distillation.schedule import cosine
 from edge_sr.distillation.vid import VidLoss
@@ -111,3 +113,35 @@ def test_average_with_decay_zero_follows_and_swap_is_its_own_inverse() -> None:
     assert float(layer.weight[0, 0]) == 3.0
     average.swap(layer)
     assert float(layer.weight[0, 0]) == 5.0
+
+
+def test_losses_without_a_density_equal_their_formulas_by_hand() -> None:
+    student = torch.tensor([[[[1.0, 2.0]], [[3.0, 0.0]]]])  # two channels, two positions
+    teacher = torch.tensor([[[[1.0, 1.0]], [[1.0, 1.0]]]])
+    losses = {
+        name: float(distillation_loss(name, 2, scale_map="CxHxW")(student, teacher).detach())
+        for name in ("mae", "at", "srkd")
+    }
+    assert losses["mae"] == pytest.approx((0 + 1 + 2 + 1) / 4)
+    # Mean squares 5 and 2, over their norm, against 1 and 1 over theirs.
+    expected = [
+        (5 / math.sqrt(29) - math.sqrt(0.5)) ** 2,
+        (2 / math.sqrt(29) - math.sqrt(0.5)) ** 2,
+    ]
+    assert losses["at"] == pytest.approx(sum(expected) / 2)
+    assert losses["srkd"] == pytest.approx(((2 - 1) ** 2 + (1 - 1) ** 2) / 2)
+
+
+def test_fitnet_compares_after_its_regressor() -> None:
+    loss = distillation_loss("fitnet", 2, scale_map="CxHxW")
+    with torch.no_grad():
+        loss.regressor.weight.copy_(torch.tensor([[2.0, 0.0], [0.0, 3.0]])[:, :, None, None])
+        loss.regressor.bias.zero_()
+    student, teacher = torch.ones(1, 2, 1, 1), torch.zeros(1, 2, 1, 1)
+    assert float(loss(student, teacher).detach()) == pytest.approx((4 + 9) / 2)
+
+
+def test_every_imitation_loss_of_the_options_exists() -> None:
+    for name in IMITATION_LOSSES:
+        features = torch.rand(1, 4, 3, 3)
+        assert torch.isfinite(distillation_loss(name, 4, scale_map="CxHxW")(features, features))

@@ -102,6 +102,17 @@ def test_threads_change_no_bit() -> None:
         assert torch.equal(value, results[1][key]), key
 
 
+def test_terms_may_be_differentiated_one_after_the_other() -> None:
+    model = network("fsrcnn_residual", 2, {"d": 8, "s": 4, "m": 1})
+    model.native_step = NativeStep(model, (16, 16), threads=1)
+    sr, features = model.picture_and_features(torch.rand(2, 1, 16, 16))
+    weight = model.shrink[0].weight
+    terms = sr.mean(), features.mean()
+    apart = [torch.autograd.grad(term, weight, retain_graph=True)[0] for term in terms]
+    sum(terms).backward()
+    torch.testing.assert_close(weight.grad, apart[0] + apart[1], rtol=1e-4, atol=1e-7)
+
+
 def test_two_forward_passes_before_their_backward_passes() -> None:
     model = network("fsrcnn_residual", 2, {"d": 8, "s": 4, "m": 1})
     pictures = torch.rand(2, 1, 1, 16, 16)

@@ -150,6 +150,57 @@ def test_two_processes_learn_what_one_does(tmp_path: Path, data: Path) -> None:
         assert float((a - b).detach().abs().max()) < 1e-5, name
 
 
+def test_a_teacher_is_used_again_and_gradient_norms_are_logged(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    length = ("--iterations", "4", "--teacher-iterations", "4")
+    assert train(tmp_path / "whole", data, *length) == 0
+    again = ("--iterations", "4", "--teacher", str(tmp_path / "whole"))
+    assert train(tmp_path / "again", data, *again) == 0
+    assert set(logs(tmp_path / "again")) == {"student"}
+    records, expected = (
+        [json.loads(line) for line in logs(tmp_path / name)["student"].splitlines()]
+        for name in ("again", "whole")
+    )
+    for record, other in zip(records, expected, strict=True):
+        assert record == pytest.approx(other, rel=1e-4)
+        assert record["gradient_reconstruction"] > record["gradient_distillation"] > 0
+    capsys.readouterr()
+    assert train(tmp_path / "x3", data, *again, "--scale", "3") == 1
+    assert "cannot be taken: its scale is 2, not 3" in capsys.readouterr().err
+    assert train(tmp_path / "none", data, "--teacher", str(tmp_path)) == 1
+    assert "holds no finished teacher" in capsys.readouterr().err
+
+
+def test_controls_of_pisr_differ_only_in_what_they_leave_out(tmp_path: Path, data: Path) -> None:
+    length = ("--iterations", "4", "--teacher-iterations", "4")
+    assert train(tmp_path / "pisr", data, *length) == 0
+    given = ("--iterations", "4", "--teacher", str(tmp_path / "pisr"))
+    assert train(tmp_path / "start", data, *given, "--lambda-student", "0") == 0
+    assert train(tmp_path / "scratch", data, *given, "--no-transfer") == 0
+    plain = ("--teacher-form", "plain", "--lambda-student", "1e-3", "--imitation-loss", "mae")
+    assert train(tmp_path / "plain", data, *length, *plain) == 0
+    first = {
+        name: json.loads(logs(tmp_path / name)["student"].splitlines()[0])["reconstruction"]
+        for name in ("pisr", "start", "scratch", "plain")
+    }
+    assert first["pisr"] == pytest.approx(first["start"], rel=1e-3)
+    assert abs(first["scratch"] - first["pisr"]) > 1e-6
+
+
+def test_a_network_that_sees_lr_may_teach(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path / "big", data, "--method", "baseline", "--iterations", "2") == 0
+    teacher = str(tmp_path / "big" / "student.safetensors")
+    options = ("--iterations", "4", "--teacher", teacher, "--imitation-loss", "fitnet")
+    assert train(tmp_path / "run", data, *options) == 0
+    assert set(logs(tmp_path / "run")) == {"student"}
+    capsys.readouterr()
+    assert train(tmp_path / "x3", data, *options, "--scale", "3") == 1
+    assert "upscales by 2" in capsys.readouterr().err
+
+
 def test_existing_run_is_not_overwritten(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
