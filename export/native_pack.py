@@ -146,25 +146,22 @@ def _quantized_layers(twin: onnx.ModelProto) -> dict[str, QuantizedWeights]:
     """The convolutions of a Q/DQ graph whose input and weight are both quantised, by output."""
     arrays, writers = constants(twin.graph), producers(twin.graph)
 
-    def quantizer(tensor: str) -> onnx.NodeProto | None:
-        dequantize = writers.get(tensor)
-        if dequantize is None or dequantize.op_type != "DequantizeLinear":
-            return None
-        return writers[dequantize.input[0]]
+    def dequantizer(tensor: str) -> onnx.NodeProto | None:
+        node = writers.get(tensor)
+        return node if node is not None and node.op_type == "DequantizeLinear" else None
 
     layers = {}
     for node in twin.graph.node:
         if node.op_type != "Conv":
             continue
-        activation, weight = quantizer(node.input[0]), quantizer(node.input[1])
+        activation, weight = dequantizer(node.input[0]), dequantizer(node.input[1])
         if activation is None or weight is None:
             continue
-        values, scales = arrays[weight.input[0]], arrays[weight.input[1]]
-        channels = len(values)
-        levels = np.rint(values / scales.reshape(-1, 1, 1, 1))
+        levels, scales = arrays[weight.input[0]], arrays[weight.input[1]]
+        channels = len(levels)
         bias = arrays[node.input[2]] if len(node.input) > 2 else np.zeros(channels, np.float32)
         layers[node.output[0]] = QuantizedWeights(
-            np.clip(levels, -128, 127).astype(np.int8),
+            levels,
             np.broadcast_to(scales.reshape(-1), channels).astype(np.float32),
             bias.astype(np.float32),
             np.float32(arrays[activation.input[1]].reshape(-1)[0]),

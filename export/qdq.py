@@ -1,9 +1,9 @@
 """INT8 as QuantizeLinear/DequantizeLinear pairs on the inputs of the learnt convolutions.
 
-Activations are symmetric per tensor, weights symmetric per output channel, zero points 0, biases
-float32. Nothing stands between a convolution and its PReLU and nothing on the tail's output, so an
-engine can fuse convolution, activation and the next quantisation. The fixed base, the addition,
-clip and round keep float32.
+Activations are symmetric per tensor; weights are symmetric per output channel and stored in INT8
+behind a DequantizeLinear alone; zero points are 0, biases float32. Nothing stands between a
+convolution and its PReLU and nothing on the tail's output, so an engine can fuse convolution,
+activation and the next quantisation. The fixed base, the addition, clip and round keep float32.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def quantize(
         elif node.input[0] not in keep_float:
             name = node.input[0]
             if name not in pairs:
-                pairs[name] = _pair(graph, name, np.float32(ranges[name] / LEVELS), axis=None)
+                pairs[name] = _pair(graph, name, np.float32(ranges[name] / LEVELS))
             node.input[0] = pairs[name]
         _quantize_weight(graph, node, keep_float)
     return finish(model)
@@ -139,7 +139,7 @@ def _shift_picture(
     tensor = _binary(graph, "Sub", grey, _MIDDLE, "shifted")
     tensor = _binary(graph, "Mul", tensor, 1 / PEAK, "unit")
     tensor = _pad(graph, node, tensor)
-    node.input[0] = _pair(graph, tensor, np.float32(1 / PEAK), axis=None)
+    node.input[0] = _pair(graph, tensor, np.float32(1 / PEAK))
 
 
 def _pad(graph: onnx.GraphProto, node: onnx.NodeProto, tensor: str) -> str:
@@ -173,31 +173,53 @@ def _binary(graph: onnx.GraphProto, kind: str, tensor: str, value: float, suffix
 def _quantize_weight(
     graph: onnx.GraphProto, node: onnx.NodeProto, keep_float: frozenset[str]
 ) -> None:
-    """A per-channel pair on the float initializer, so that TensorRT can fold it."""
+    """Store the weight in INT8, one scale per output channel, behind a DequantizeLinear."""
     name = node.input[1]
     if name.removesuffix(".unit") in keep_float or name in keep_float:
         return
     weight = constants(graph)[name]
     largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
     scales = (np.maximum(largest, np.finfo(np.float32).tiny * 1e4) / LEVELS).astype(np.float32)
-    node.input[1] = _pair(graph, name, scales, axis=0)
+    levels = np.rint(weight / scales.reshape(-1, 1, 1, 1)).clip(-LEVELS, LEVELS).astype(np.int8)
+    stored = add_constant(graph, f"{name}.int8", levels)
+    node.input[1] = _dequantized(graph, stored, name, _scale_of(graph, name, scales), axis=0)
 
 
-def _pair(graph: onnx.GraphProto, tensor: str, scale: Any, *, axis: int | None) -> str:
-    """Quantise and dequantise ``tensor`` at zero point 0; returns the dequantised tensor."""
-    scales = np.asarray(scale, np.float32)
-    scale_name = add_constant(graph, f"{tensor}.scale", scales)
-    zero_name = add_constant(graph, f"{tensor}.zero_point", np.zeros(scales.shape, np.int8))
+def _pair(graph: onnx.GraphProto, tensor: str, scale: np.float32) -> str:
+    """Quantise and dequantise ``tensor`` with one scale; returns the dequantised tensor."""
+    scale_and_zero = _scale_of(graph, tensor, scale)
     quantized = fresh_name(graph, f"{tensor}.int8")
-    dequantized = fresh_name(graph, f"{tensor}.dequantized")
+    graph.node.append(
+        helper.make_node("QuantizeLinear", [tensor, *scale_and_zero], [quantized], quantized)
+    )
+    return _dequantized(graph, quantized, tensor, scale_and_zero)
+
+
+def _scale_of(graph: onnx.GraphProto, tensor: str, scale: Any) -> tuple[str, str]:
+    """Names of new constants: the scale, and a zero point 0 of its shape."""
+    scales = np.asarray(scale, np.float32)
+    return (
+        add_constant(graph, f"{tensor}.scale", scales),
+        add_constant(graph, f"{tensor}.zero_point", np.zeros(scales.shape, np.int8)),
+    )
+
+
+def _dequantized(
+    graph: onnx.GraphProto,
+    quantized: str,
+    tensor: str,
+    scale_and_zero: tuple[str, str],
+    *,
+    axis: int | None = None,
+) -> str:
+    result = fresh_name(graph, f"{tensor}.dequantized")
     options: dict[str, Any] = {} if axis is None else {"axis": axis}
-    for kind, source, target in (
-        ("QuantizeLinear", tensor, quantized),
-        ("DequantizeLinear", quantized, dequantized),
-    ):
-        node = helper.make_node(kind, [source, scale_name, zero_name], [target], target, **options)
-        graph.node.append(node)
-    return dequantized
+    graph.node.append(
+        helper.make_node(
+            "DequantizeLinear", [quantized, *scale_and_zero], [result], result, **options
+        )
+    )
+    return result
 
 
 def int8_share(model: onnx.ModelProto) -> dict[str, bool]:

@@ -60,7 +60,7 @@ def test_every_learnt_convolution_is_quantised_and_the_base_is_not(twin: onnx.Mo
 def test_pairs_are_symmetric_int8_with_per_channel_weights(twin: onnx.ModelProto) -> None:
     quantized = quantize(twin, ranges_of(twin))
     arrays = constants(quantized.graph)
-    nodes = [n for n in quantized.graph.node if n.op_type == "QuantizeLinear"]
+    nodes = [n for n in quantized.graph.node if n.op_type.endswith("tizeLinear")]
     for node in nodes:
         zero_point = arrays[node.input[2]]
         assert zero_point.dtype == np.int8
@@ -70,7 +70,17 @@ def test_pairs_are_symmetric_int8_with_per_channel_weights(twin: onnx.ModelProto
         assert scales.shape == ((len(arrays[node.input[0]]),) if is_weight else ())
     weights = [n for n in nodes if n.input[0] in arrays]
     assert len(weights) == len(quantizable_weights(twin))
-    assert all(arrays[n.input[0]].dtype == np.float32 for n in weights)
+    assert {n.op_type for n in weights} == {"DequantizeLinear"}
+    floats = constants(twin.graph)
+    for node in weights:
+        levels, scales = arrays[node.input[0]], arrays[node.input[1]]
+        assert levels.dtype == np.int8
+        assert np.abs(levels).max() == 127
+        stem = node.input[0].removesuffix(".int8")
+        if stem in floats:
+            error = np.abs(levels * scales[:, None, None, None] - floats[stem])
+            assert np.all(error <= scales[:, None, None, None] * 0.501)
+    assert not any(name in arrays for name in quantizable_weights(twin))
 
 
 def test_nothing_stands_between_convolution_and_prelu_nor_after_the_tail(
