@@ -27,6 +27,8 @@ SHAPES: tuple[tuple[str, str, int, dict[str, int]], ...] = (
     ("paper-x2", "fsrcnn", 2, {}),
     ("residual-x3", "fsrcnn_residual", 3, {}),
     ("residual-x4", "fsrcnn_residual", 4, {}),
+    ("residual-small-x2", "fsrcnn_residual_small", 2, {}),
+    ("residual-large-x2", "fsrcnn_residual_large", 2, {}),
     ("residual-x2-d32-s5-m1", "fsrcnn_residual", 2, {"d": 32, "s": 5, "m": 1}),
     ("residual-x2-d56-s16-m4", "fsrcnn_residual", 2, {"s": 16}),
     ("residual-x2-d20-s7-m2", "fsrcnn_residual", 2, {"d": 20, "s": 7, "m": 2}),

@@ -61,7 +61,9 @@ def _open_checkpoint(args: Namespace) -> Source:
     from edge_sr.models.checkpoint import load_checkpoint, shipped_checkpoint
 
     path = args.checkpoint or shipped_checkpoint(
-        args.scale or DEFAULT_SCALE, args.model or DEFAULT_MODEL
+        args.scale or DEFAULT_SCALE,
+        args.model or DEFAULT_MODEL,
+        trained_for_int8="int8" in args.precision,
     )
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {path} does not exist")

@@ -11,6 +11,12 @@ from edge_sr.models.fsrcnn import Fsrcnn
 MODELS: dict[str, Callable[..., Fsrcnn]] = {
     "fsrcnn": partial(Fsrcnn, name="fsrcnn"),
     "fsrcnn_residual": partial(Fsrcnn, name="fsrcnn_residual", residual=True),
+    "fsrcnn_residual_small": partial(
+        Fsrcnn, name="fsrcnn_residual_small", residual=True, d=18, s=12, m=3
+    ),
+    "fsrcnn_residual_large": partial(
+        Fsrcnn, name="fsrcnn_residual_large", residual=True, d=24, s=24, m=8
+    ),
     "fsrcnn_l": partial(Fsrcnn, name="fsrcnn_l", s=56),
 }
 

@@ -22,6 +22,8 @@ def count(module: torch.nn.Module) -> int:
         ("fsrcnn", {}, 12_644),
         ("fsrcnn", {"shared_prelu": False}, 12_809),
         ("fsrcnn_residual", {}, 12_644),
+        ("fsrcnn_residual_small", {}, 6_319),
+        ("fsrcnn_residual_large", {}, 45_444),
         ("fsrcnn_l", {}, 125_504),
     ],
 )
@@ -114,3 +116,14 @@ def test_unknown_names_scales_and_options_are_refused() -> None:
         build_model("fsrcnn", 5)
     with pytest.raises(ValueError, match="does not take these options"):
         build_model("fsrcnn", 2, width=3)
+
+
+def multiplications(name: str) -> int:
+    """Of the learnt layers for one LR pixel; a tap of the transposed convolution is one."""
+    return sum(p.numel() for p in build_model(name, 2).parameters() if p.dim() == 4)
+
+
+def test_small_student_needs_at_most_half_of_the_default() -> None:
+    assert multiplications("fsrcnn_residual") == 12_464
+    assert multiplications("fsrcnn_residual_small") <= 12_464 / 2
+    assert multiplications("fsrcnn_residual_large") == 45_168

@@ -15,7 +15,10 @@ SET5 = Path(__file__).parents[3] / "shared" / "data" / "bench" / "Set5"
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_student_loads_and_its_card_is_complete(path: Path) -> None:
     model, card = load_checkpoint(path)
-    assert path == shipped_checkpoint(model.spec.scale, model.spec.name)
+    is_for_int8 = path.stem.endswith("-int8")
+    found = shipped_checkpoint(model.spec.scale, model.spec.name, trained_for_int8=is_for_int8)
+    assert path == found
+    assert ("activation_ranges" in card) == is_for_int8
     assert card["licence"] == "CC BY-SA 4.0"
     assert card["training_pictures"]
     assert card["training"].keys() >= {"method", "iterations", "seed", "learning_rate", "seconds"}
@@ -23,8 +26,11 @@ def test_every_shipped_student_loads_and_its_card_is_complete(path: Path) -> Non
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_default_student_is_residual_and_beats_bicubic_on_its_card(scale: int) -> None:
-    _, card = load_checkpoint(shipped_checkpoint(scale))
+@pytest.mark.parametrize("trained_for_int8", [False, True])
+def test_default_student_is_residual_and_beats_bicubic_on_its_card(
+    scale: int, trained_for_int8: bool
+) -> None:
+    _, card = load_checkpoint(shipped_checkpoint(scale, trained_for_int8=trained_for_int8))
     assert (card["model"], card["scale"]) == ("fsrcnn_residual", scale)
     for pictures, least in (("Set5", 1.8), ("Set14", 1.2), ("B100", 0.8)):
         scores = card["scores"][pictures]
