@@ -13,10 +13,10 @@ from calibration.frames import CalibrationFrames, load_calibration_frames
 from export.bf16 import measure_bf16
 from export.bundle import folder_bytes, manifest_of, staged_folder, write_file, write_graphs
 from export.crops import Crop, crops_of
-from export.float_graph import Check, build_float_graph
+from export.float_graph import Check, FloatGraph, build_float_graph
 from export.graph import residual_convolutions
 from export.half import to_half
-from export.int8 import Int8Build, Measure, build_int8
+from export.int8 import Int8Build, Measure, Trained, build_int8
 from export.latency import measure_latency
 from export.native_pack import NativeModel, Unpacked, pack_or_reason
 from export.plan import OFFERED, BuildPlan
@@ -70,15 +70,14 @@ def build_bundle(source: Source, plan: BuildPlan, say: Say) -> dict[str, Any]:
         base = build_float_graph(source)
         for step in base.steps:
             say(f"graph        {step}")
-        built = build_precisions(
-            base.twin, plan, frames, pairs, say, trained=source.activation_ranges
-        )
+        trained, more = _trained(source, base)
+        built = build_precisions(base.twin, plan, frames, pairs, say, trained=trained)
         native = pack_or_reason(built.twins["fp32"], plan.scale, int8_twin=built.twins.get("int8"))
         say(f"native       {native.text}")
         if isinstance(native, NativeModel):
             plan, built = offer_bf16(native, plan, built, pairs, say)
         files = _write_models(folder, plan, built, source, native)
-        checks = [*base.checks, *built.checks, *_check_tiles(folder, plan, pairs)]
+        checks = [*base.checks, *more, *built.checks, *_check_tiles(folder, plan, pairs)]
         if isinstance(native, NativeModel):
             checks += _check_native(folder, plan, pairs, say)
         say(f"verified     {len(checks)} checks passed")
@@ -103,6 +102,20 @@ def build_bundle(source: Source, plan: BuildPlan, say: Say) -> dict[str, Any]:
         return _write_reports(folder, facts, files, _crops(built, pairs, plan))
 
 
+def _trained(source: Source, base: FloatGraph) -> tuple[Trained | None, tuple[Check, ...]]:
+    """The graph and ranges of a network that was trained for INT8, and what was checked of it."""
+    if source.int8 is not None:
+        graph = build_float_graph(source.int8)
+        assert source.int8.activation_ranges is not None
+        checks = tuple(
+            replace(check, name=f"int8's weights: {check.name}") for check in graph.checks
+        )
+        return Trained(graph.twin, source.int8.activation_ranges), checks
+    if source.activation_ranges is not None:
+        return Trained(base.twin, source.activation_ranges), ()
+    return None, ()
+
+
 def build_precisions(
     twin: onnx.ModelProto,
     plan: BuildPlan,
@@ -110,11 +123,11 @@ def build_precisions(
     pairs: Sequence[HeldOut],
     say: Say,
     *,
-    trained: Mapping[str, float] | None = None,
+    trained: Trained | None = None,
 ) -> Precisions:
     """Every precision of the plan from the fp32 graph, each within its budget or ParityError.
 
-    ``trained`` ranges of activations come with a student that was trained for INT8.
+    ``trained`` comes with a student that was trained for INT8.
     """
     scores = graph_scores(twin, pairs, plan.scale, threads=plan.threads)
     say(f"fp32         {mean(scores):.3f} dB on held-out pictures")

@@ -42,6 +42,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--checkpoint", type=Path, help=".safetensors with its .json; default: the shipped student")
+    add(
+        "--int8-checkpoint",
+        type=Path,
+        help="the same network fine-tuned by train --method qat; default: of the shipped student",
+    )
     add("--model", help="which shipped student, as fsrcnn; default fsrcnn_residual")
     add(
         "--onnx", type=Path, help="your own network: [N,1,H,W] luminance in [0,1] to s times larger"
@@ -57,8 +62,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--dry-run", action="store_true", help="stop after the plan")
     add("--json", action="store_true", help="only the JSON line on stdout, nothing on stderr")
     args = parser.parse_args(argv)
-    if args.onnx and (args.checkpoint or args.model):
-        parser.error("--onnx brings its own network; leave --checkpoint and --model out")
+    if args.onnx and (args.checkpoint or args.model or args.int8_checkpoint):
+        parser.error("--onnx brings its own network; leave the options of checkpoints out")
     if args.checkpoint and args.model:
         parser.error("--model chooses a shipped student, --checkpoint names its own; give one")
     if args.threads < 0:
@@ -80,7 +85,8 @@ def make_plan(args: argparse.Namespace, source: Source) -> BuildPlan:
     return BuildPlan(
         model=source.spec.name,
         scale=source.spec.scale,
-        source=f"{source.kind} {source.path}",
+        source=f"{source.kind} {source.path}"
+        + (f", int8 {source.int8.path}" if source.int8 else ""),
         requested=args.precision,
         calibration=args.calibration,
         out=out,

@@ -33,8 +33,7 @@ class KeptLayer:
 class Int8Build:
     """The graph and how it was found; ``observer_drops`` are fully quantised, in dB.
 
-    ``float_twin`` is the float graph whose weights were quantised: the given one, or that one
-    equalised.
+    ``float_twin`` is the float graph of the bundle: the given one, or that one equalised.
     """
 
     twin: onnx.ModelProto
@@ -42,6 +41,14 @@ class Int8Build:
     table: CalibrationTable
     observer_drops: Mapping[str, float]
     kept_float: tuple[KeptLayer, ...]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What quantisation-aware training gave: a float graph and ranges of its activations."""
+
+    twin: onnx.ModelProto
+    ranges: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -66,11 +73,11 @@ def build_int8(
     *,
     budget_db: float,
     say: Callable[[str], None],
-    trained: Mapping[str, float] | None = None,
+    trained: Trained | None = None,
 ) -> Int8Build:
     """Calibrate and quantise; ParityError if the budget cannot be met even with float tensors.
 
-    ``trained`` ranges, of quantisation-aware training, take the place of all observers.
+    ``trained``, from quantisation-aware training, takes the place of all observers.
     """
     tried: dict[str, Candidate] = {}
     drops: dict[str, float] = {}
@@ -83,6 +90,11 @@ def build_int8(
     chosen = tried[best]
     kept: tuple[KeptLayer, ...] = ()
     if drops[best] > budget_db:
+        if chosen.twin is not chosen.float_twin:
+            raise ParityError(
+                f"int8 loses {drops[best]:.3f} dB with the weights that were fine-tuned for it, "
+                f"more than the {budget_db:g} allowed; build without them or raise --max-drop int8="
+            )
         say(f"int8         over the {budget_db:g} dB allowed; looking for what must stay float")
         kept = kept_layers(chosen.twin, chosen.ranges, measure, budget_db)
         for step in kept:
@@ -91,7 +103,7 @@ def build_int8(
     digest = hashlib.sha256(encode(chosen.twin)).hexdigest()
     return Int8Build(
         quantize(chosen.twin, chosen.ranges, keep_float=keep_float),
-        chosen.twin,
+        chosen.float_twin,
         CalibrationTable(best, chosen.ranges, digest, frames.digest),
         drops,
         kept,
@@ -100,25 +112,27 @@ def build_int8(
 
 @dataclass(frozen=True)
 class Candidate:
-    """A way to quantise: a float graph and the range of each of its activations."""
+    """A way to quantise: a graph's weights and ranges, beside the bundle's float graph."""
 
     name: str
     twin: onnx.ModelProto
+    float_twin: onnx.ModelProto
     ranges: dict[str, float]
 
 
 def _candidates(
-    twin: onnx.ModelProto, frames: CalibrationFrames, trained: Mapping[str, float] | None
+    twin: onnx.ModelProto, frames: CalibrationFrames, trained: Trained | None
 ) -> Iterator[Candidate]:
-    """The trained ranges, or every observer on the graph as it is and with equalised channels."""
+    """The trained one, or every observer on the graph as it is and with equalised channels."""
     tensors = quantizable_tensors(twin)
     if trained is not None:
-        if set(trained) != set(tensors):
+        if set(trained.ranges) != set(tensors):
             raise ValueError(
-                f"the checkpoint's activation_ranges are of {', '.join(sorted(trained))}, "
+                f"the checkpoint's activation_ranges are of {', '.join(sorted(trained.ranges))}, "
                 f"the graph needs {', '.join(tensors)}"
             )
-        yield Candidate("trained", twin, {name: float(trained[name]) for name in tensors})
+        ranges = {name: float(trained.ranges[name]) for name in tensors}
+        yield Candidate("trained", trained.twin, twin, ranges)
         return
     planes = [plane for _, plane in frames.calibrate]
     graphs = {"": twin}
@@ -130,7 +144,7 @@ def _candidates(
         histograms = collect_histograms(graph, tensors, planes)
         for observer, observe in OBSERVERS.items():
             ranges = {name: observe(histogram) for name, histogram in histograms.items()}
-            yield Candidate(observer + suffix, graph, ranges)
+            yield Candidate(observer + suffix, graph, graph, ranges)
 
 
 def kept_layers(

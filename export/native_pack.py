@@ -30,6 +30,7 @@ class QuantizedWeights:
     weight_scale: NDArray[np.float32]
     bias: NDArray[np.float32]
     input_scale: np.float32
+    slope: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ def pack_native(
         int8 = quantized.get(layer.output)
         if index == 0 and int8 is not None:
             _check_picture(layer, int8)
+        if int8 is not None:
+            _check_slope(layer, int8)
         layers.append(_description(layer, int8, is_first=index == 0))
         for name, values in _tensors_of(layer, int8).items():
             tensors[f"{index}.{name}"] = values
@@ -104,6 +107,13 @@ def _check_picture(first: ChainLayer, int8: QuantizedWeights) -> None:
         raise NotAPlainChainError(
             f"the INT8 input of its first layer {first.name} is not the picture's 256 levels"
         )
+
+
+def _check_slope(layer: ChainLayer, int8: QuantizedWeights) -> None:
+    """One slope serves all precisions; weights that were fine-tuned for INT8 must have kept it."""
+    slope = layer.activation.slope
+    if slope is not None and int8.slope is not None and not np.array_equal(slope, int8.slope):
+        raise NotAPlainChainError(f"the PReLU after {layer.name} has another slope in INT8")
 
 
 def _description(
@@ -145,6 +155,7 @@ def _tensors_of(layer: ChainLayer, int8: QuantizedWeights | None) -> dict[str, N
 def _quantized_layers(twin: onnx.ModelProto) -> dict[str, QuantizedWeights]:
     """The convolutions of a Q/DQ graph whose input and weight are both quantised, by output."""
     arrays, writers = constants(twin.graph), producers(twin.graph)
+    slopes = {n.input[0]: arrays[n.input[1]] for n in twin.graph.node if n.op_type == "PRelu"}
 
     def dequantizer(tensor: str) -> onnx.NodeProto | None:
         node = writers.get(tensor)
@@ -160,11 +171,13 @@ def _quantized_layers(twin: onnx.ModelProto) -> dict[str, QuantizedWeights]:
         levels, scales = arrays[weight.input[0]], arrays[weight.input[1]]
         channels = len(levels)
         bias = arrays[node.input[2]] if len(node.input) > 2 else np.zeros(channels, np.float32)
+        slope = slopes.get(node.output[0])
         layers[node.output[0]] = QuantizedWeights(
             levels,
             np.broadcast_to(scales.reshape(-1), channels).astype(np.float32),
             bias.astype(np.float32),
             np.float32(arrays[activation.input[1]].reshape(-1)[0]),
+            None if slope is None else np.broadcast_to(slope.reshape(-1), channels),
         )
     return layers
 

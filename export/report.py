@@ -175,6 +175,7 @@ def _provenance(facts: BuildFacts) -> dict[str, Any]:
     return {
         "source": source.path.name,
         "source_sha256": source.sha256,
+        **_int8_source(source),
         "training": _training_text(source.sidecar.get("training")),
         "git_commit": git_commit(),
         "calibration": plan.calibration.name if plan.calibration else "built-in frames",
@@ -183,6 +184,12 @@ def _provenance(facts: BuildFacts) -> dict[str, Any]:
         "held_out_frames": len(facts.frames.hold_out),
         "versions": library_versions(),
     }
+
+
+def _int8_source(source: Source) -> dict[str, str]:
+    if source.int8 is None:
+        return {}
+    return {"int8_source": source.int8.path.name, "int8_source_sha256": source.int8.sha256}
 
 
 def _training_text(training: Any) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from argparse import Namespace
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,10 @@ DEFAULT_MODEL, DEFAULT_SCALE = "fsrcnn_residual", 2
 
 @dataclass(frozen=True)
 class Source:
-    """An opened network: as PyTorch module with its sidecar, or as ONNX graph."""
+    """An opened network: as PyTorch module with its sidecar, or as ONNX graph.
+
+    ``int8`` is the same network fine-tuned for INT8, whose weights that precision takes.
+    """
 
     path: Path
     sha256: str
@@ -28,6 +31,7 @@ class Source:
     network: nn.Module | None = None
     graph: onnx.ModelProto | None = None
     sidecar: dict[str, Any] = field(default_factory=dict)
+    int8: Source | None = None
 
     @property
     def kind(self) -> str:
@@ -58,17 +62,36 @@ def open_source(args: Namespace) -> Source:
 
 
 def _open_checkpoint(args: Namespace) -> Source:
-    from edge_sr.models.checkpoint import load_checkpoint, shipped_checkpoint
+    from edge_sr.models.checkpoint import shipped_checkpoint, shipped_for_int8
 
-    path = args.checkpoint or shipped_checkpoint(
-        args.scale or DEFAULT_SCALE,
-        args.model or DEFAULT_MODEL,
-        trained_for_int8="int8" in args.precision,
-    )
+    path, int8_path = args.checkpoint, args.int8_checkpoint
+    if path is None:
+        scale, name = args.scale or DEFAULT_SCALE, args.model or DEFAULT_MODEL
+        path = shipped_checkpoint(scale, name)
+        if int8_path is None and "int8" in args.precision:
+            int8_path = shipped_for_int8(scale, name)
+    source = _read_checkpoint(path)
+    if int8_path is None:
+        return source
+    int8 = _read_checkpoint(int8_path)
+    if _identity_of(source) != _identity_of(int8):
+        raise ValueError(f"{int8_path} is another network than {path}")
+    if int8.activation_ranges is None:
+        raise ValueError(f"{int8_path} was not fine-tuned by train --method qat: it has no ranges")
+    return replace(source, int8=int8)
+
+
+def _read_checkpoint(path: Path) -> Source:
+    from edge_sr.models.checkpoint import load_checkpoint
+
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {path} does not exist")
     network, sidecar = load_checkpoint(path)
     return Source(path, _digest(path), network.spec, network=network, sidecar=sidecar)
+
+
+def _identity_of(source: Source) -> tuple[Any, ...]:
+    return source.spec, source.sidecar["options"]
 
 
 def _open_onnx(path: Path) -> Source:

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from edge_sr.distillation.pisr import Objective, Terms
 from edge_sr.models.fsrcnn import Fsrcnn
-from edge_sr.models.quantized import QuantizedFsrcnn
+from edge_sr.models.quantized import QuantizedFsrcnn, blocks_of
 
 
 class QatStage(Objective):
     """|Y - Q(X)| + lambda_float |F(X) - Q(X)|, means over pixels.
 
-    Q is the student as its INT8 graph computes it, F the float student that it began from.
+    Q is the student as its INT8 graph computes it, F the float student that it began from. PReLU
+    slopes stay, so that both may share a native model.
     """
 
     def __init__(
@@ -24,6 +25,8 @@ class QatStage(Objective):
     ) -> None:
         super().__init__()
         self._float = [_frozen_copy(student)]
+        for _, _, activation in blocks_of(student):
+            activation.get_parameter("weight").requires_grad_(False)
         self.model = QuantizedFsrcnn(student, ranges)
         self.weights = {"reconstruction": 1.0, "imitation": lambda_float}
 

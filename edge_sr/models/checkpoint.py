@@ -73,17 +73,16 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
     return sidecar
 
 
-def shipped_checkpoint(
-    scale: int, name: str = "fsrcnn_residual", *, trained_for_int8: bool = False
-) -> Path:
-    """Path of a student that comes with the package; ValueError lists those there are.
+def shipped_checkpoint(scale: int, name: str = "fsrcnn_residual") -> Path:
+    """Path of a student that comes with the package; ValueError lists those there are."""
+    path = WEIGHTS / f"{name}-x{scale}.safetensors"
+    if not path.is_file():
+        shipped = ", ".join(sorted(p.stem for p in WEIGHTS.glob("*.safetensors"))) or "none"
+        raise ValueError(f"no student {path.stem} is shipped (there are: {shipped})")
+    return path
 
-    ``trained_for_int8`` prefers the one that was fine-tuned for INT8, where there is one.
-    """
-    stem = f"{name}-x{scale}"
-    wanted = [f"{stem}-int8", stem] if trained_for_int8 else [stem]
-    for path in (WEIGHTS / f"{found}.safetensors" for found in wanted):
-        if path.is_file():
-            return path
-    shipped = ", ".join(sorted(p.stem for p in WEIGHTS.glob("*.safetensors"))) or "none"
-    raise ValueError(f"no student {stem} is shipped (there are: {shipped})")
+
+def shipped_for_int8(scale: int, name: str = "fsrcnn_residual") -> Path | None:
+    """The same student fine-tuned for INT8, if one comes with the package."""
+    path = WEIGHTS / f"{name}-x{scale}-int8.safetensors"
+    return path if path.is_file() else None

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from native_support import runs_bf16
 from network_support import tiny_network, write_tiny_checkpoint
 from pictures_support import synthetic_luma, write_pictures
 
 from export import build
+from export.graph import constants
 from export.onnx_export import export_onnx
 from runtime import Upscaler
 from runtime.manifest import read_manifest, verify_file
@@ -167,6 +169,40 @@ def test_outcome_ends_with_the_artefact_and_one_json_line(
     assert result["native"] == {"packed": True, "layers": 5, "int8_layers": 5}
     assert "native       packed, 5 layers, 5 in int8\n" in printed.err
     assert printed.err.startswith("model        fsrcnn_residual x2\n")
+
+
+def test_int8_takes_the_weights_that_were_fine_tuned_for_it(
+    checkpoint: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edge_sr.models.checkpoint import load_checkpoint, save_checkpoint
+    from edge_sr.models.quantized import activation_names
+
+    network, _ = load_checkpoint(checkpoint)
+    tuned = tmp_path / "tuned.safetensors"
+    words = words_for(checkpoint, pictures, tmp_path / "two.esr")
+    words += ["--int8-checkpoint", str(tuned), "--max-drop", "int8=60"]
+    assert build.main(words) == 1
+    assert "tuned.safetensors does not exist" in capsys.readouterr().err
+    save_checkpoint(tuned, network, {})
+    assert build.main(words) == 1
+    assert "was not fine-tuned by train --method qat" in capsys.readouterr().err
+    with torch.no_grad():
+        network.tail.get_parameter("weight").mul_(0.5)
+    ranges = dict.fromkeys(activation_names(network), 1.0)
+    save_checkpoint(tuned, network, {"activation_ranges": ranges})
+    assert build.main([*words, "--json"]) == 0
+    report = json.loads((tmp_path / "two.esr" / "report.json").read_text())
+    assert report["observer"] == "trained"
+    assert report["provenance"]["int8_source"] == "tuned.safetensors"
+    graphs = [onnx.load(tmp_path / "two.esr" / f"model.{name}.onnx") for name in ("fp32", "int8")]
+    scales = [constants(graph.graph) for graph in graphs]
+    tail = np.abs(scales[0]["tail.subpixel.weight"]).reshape(4, -1).max(axis=1)
+    found = scales[1]["tail.subpixel.weight.scale"] * 127
+    np.testing.assert_allclose(found, tail / 2, rtol=1e-5)
+    other = write_tiny_checkpoint(tmp_path, scale=3)
+    words[words.index(str(tuned))] = str(other)
+    assert build.main([*words, "--overwrite"]) == 1
+    assert "is another network than" in capsys.readouterr().err
 
 
 def test_own_onnx_file_is_built_without_a_checkpoint(

@@ -12,9 +12,9 @@ from calibration.observers import OBSERVERS
 from edge_sr.models.fsrcnn import Fsrcnn
 from export.errors import ParityError
 from export.heads import with_float_io
-from export.int8 import Measure, build_int8
+from export.int8 import Measure, Trained, build_int8
 from export.onnx_export import export_onnx
-from export.qdq import int8_share, quantizable_tensors
+from export.qdq import int8_share, quantizable_tensors, quantize
 from export.rewrite import rewrite_deconvolution
 from export.verify import graph_scores, held_out_pairs, mean
 
@@ -65,15 +65,32 @@ def test_trained_ranges_take_the_place_of_all_observers(residual: onnx.ModelProt
     measure = measure_for(residual)
     ranges = {name: 2.0 + index for index, name in enumerate(quantizable_tensors(residual))}
     said: list[str] = []
-    built = build_int8(
-        residual, FRAMES, measure, budget_db=5.0, say=said.append, trained=dict(ranges)
-    )
+    trained = Trained(residual, dict(ranges))
+    built = build_int8(residual, FRAMES, measure, budget_db=5.0, say=said.append, trained=trained)
     assert (built.table.observer, built.table.ranges) == ("trained", ranges)
     assert list(built.observer_drops) == ["trained"]
     assert len(said) == 1
     del ranges["expand.0.prelu"]
+    trained = Trained(residual, ranges)
     with pytest.raises(ValueError, match=r"activation_ranges are of .*the graph needs"):
-        build_int8(residual, FRAMES, measure, budget_db=5.0, say=said.append, trained=ranges)
+        build_int8(residual, FRAMES, measure, budget_db=5.0, say=said.append, trained=trained)
+
+
+def test_weights_that_were_fine_tuned_are_for_int8_alone(
+    residual: onnx.ModelProto, uneven: onnx.ModelProto
+) -> None:
+    other = twin_of(tiny_network(seed=5))
+    ranges = dict.fromkeys(quantizable_tensors(residual), 4.0)
+    measure, trained = measure_for(residual), Trained(other, ranges)
+    built = build_int8(
+        residual, FRAMES, measure, budget_db=50.0, say=lambda text: None, trained=trained
+    )
+    assert built.float_twin is residual
+    assert built.twin == quantize(other, ranges)
+    with pytest.raises(ParityError, match=r"fine-tuned for it, more than the -50 allowed"):
+        build_int8(
+            residual, FRAMES, measure, budget_db=-50.0, say=lambda text: None, trained=trained
+        )
 
 
 def test_within_the_budget_everything_is_quantised(residual: onnx.ModelProto) -> None:

@@ -212,3 +212,20 @@ def test_reason_comes_back_instead_of_an_error(residual: onnx.ModelProto) -> Non
     packed, refused = pack_or_reason(residual, 2), pack_or_reason(residual, 3)
     assert packed.text == "packed, 5 layers, 0 in int8"
     assert refused.text == "not packed: depth-to-space by 2, not 3"
+
+
+def test_weights_that_were_fine_tuned_for_int8_share_the_slopes_or_are_refused() -> None:
+    network = random_network("fsrcnn_residual", 2)
+    twin = twin_of(network)
+    with torch.no_grad():
+        network.shrink[0].get_parameter("weight").add_(0.01)
+    fine_tuned = int8_of(twin_of(network))
+    native = pack_native(twin, 2, int8_twin=fine_tuned)
+    assert share_beyond_a_level(native, fine_tuned) < 1e-3
+    tensors = safetensors.numpy.load(native.data)
+    difference = tensors["1.int8.weight"] * tensors["1.int8.weight_scale"][:, None, None, None]
+    assert np.abs(difference - tensors["1.weight"]).max() > 0.005
+    with torch.no_grad():
+        network.shrink[1].get_parameter("weight").add_(0.01)
+    refused = pack_or_reason(twin, 2, int8_twin=int8_of(twin_of(network)))
+    assert "shrink.0 has another slope in INT8" in refused.text
