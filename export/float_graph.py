@@ -13,7 +13,9 @@ from export.simplify import simplify
 from export.source import Source
 from export.verify import (
     PARITY_TOLERANCE,
+    RESPONSE_LIMIT,
     check_grey_levels,
+    check_response,
     check_same,
     check_torch_parity,
 )
@@ -47,6 +49,10 @@ def build_float_graph(source: Source) -> FloatGraph:
 
     if source.network is not None:
         exported = export_onnx(source.network)
+        response = check_response(exported)
+        checks.append(
+            Check("range left on noise and checkerboards", response, RESPONSE_LIMIT, "ranges")
+        )
         steps.append(f"exported from PyTorch: {len(exported.graph.node)} nodes")
         passed("exported graph against PyTorch", check_torch_parity(source.network, exported))
     else:

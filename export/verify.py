@@ -28,6 +28,7 @@ LumaUpscaler = Callable[[Plane], Plane]
 
 # Float32 sums in another order: a few units in the last place per layer, of values up to 1.
 PARITY_TOLERANCE = 1e-4
+RESPONSE_LIMIT = 20.0
 # The law of tiling on vendor float engines.
 TILED_LEVELS, TILED_SHARE = 1, 1e-4
 # INT8 rounds again and again: a sum that lies on the border of two levels may fall to either side.
@@ -119,6 +120,27 @@ def check_drop(precision: str, drop_db: float, allowed: float, advice: str) -> N
             f"{precision} loses {drop_db:.3f} dB against fp32 on held-out pictures, "
             f"more than the {allowed:g} allowed; {advice}"
         )
+
+
+def check_response(model: onnx.ModelProto) -> float:
+    """How far a network in [0, 1] leaves the range on noise and on a one-pixel checkerboard.
+
+    In ranges: 1 is as far beyond black or white as these are apart. ParityError above 20: such a
+    network has seen photographs alone, and draws blots where it meets text or dither.
+    """
+    run, rng = GraphRunner(model, threads=1), np.random.default_rng(0)
+    y, x = np.mgrid[0:48, 0:48]
+    noise = rng.random((48, 48))
+    planes = [noise, noise > 0.5, (y + x) % 2, y // 4 % 2 ^ x // 4 % 2]
+    answers = [run(plane.astype(np.float32)[None, None]) for plane in planes]
+    worst = max(max(-float(answer.min()), float(answer.max()) - 1) for answer in answers)
+    if not worst <= RESPONSE_LIMIT:
+        raise ParityError(
+            f"on noise and checkerboards the network leaves the range of pictures by {worst:.0f} "
+            f"times that range, more than the {RESPONSE_LIMIT:.0f} allowed; train it on such "
+            "pictures, too (--pattern-share)"
+        )
+    return max(worst, 0.0)
 
 
 def check_torch_parity(network: nn.Module, model: onnx.ModelProto) -> float:

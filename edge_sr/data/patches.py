@@ -61,7 +61,7 @@ class PatchSampler:
 
     Every ``shrink`` is equally likely, and of its pictures every crop position. Each patch is
     flipped and transposed at random (the dihedral group of 8). ``patch_size`` is the side of the LR
-    patch in pixels.
+    patch in pixels. ``pattern_share`` of the patches are taken from ``patterns`` instead.
     """
 
     def __init__(
@@ -72,6 +72,8 @@ class PatchSampler:
         patch_size: int,
         batch_size: int,
         seed: int,
+        patterns: Sequence[PicturePair] = (),
+        pattern_share: float = 0.0,
     ) -> None:
         self.pairs = [p for p in pairs if min(p.lr.shape) >= patch_size]
         if not self.pairs:
@@ -83,6 +85,10 @@ class PatchSampler:
         self.batch_size, self.seed = batch_size, seed
         shrinks = sorted({pair.shrink for pair in self.pairs})
         self._groups = [[p for p in self.pairs if p.shrink == shrink] for shrink in shrinks]
+        self._shares = [(1 - pattern_share) / len(shrinks)] * len(shrinks)
+        if pattern_share:
+            self._groups.append(list(patterns))
+            self._shares.append(pattern_share)
         self._ends = [np.cumsum([self._positions(p) for p in group]) for group in self._groups]
 
     def _positions(self, pair: PicturePair) -> int:
@@ -95,7 +101,7 @@ class PatchSampler:
         size, scale = self.patch_size, self.scale
         lr = np.empty((self.batch_size, 1, size, size), np.float32)
         hr = np.empty((self.batch_size, 1, size * scale, size * scale), np.float32)
-        groups = rng.integers(len(self._groups), size=self.batch_size)
+        groups = rng.choice(len(self._groups), size=self.batch_size, p=self._shares)
         draws = rng.integers([self._ends[group][-1] for group in groups])
         symmetries = rng.integers(8, size=self.batch_size)
         for row, (group, draw) in enumerate(zip(groups, draws, strict=True)):

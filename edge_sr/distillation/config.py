@@ -24,7 +24,8 @@ class RunConfig:
     the student from an hourglass's decoder. ``teacher`` is a run whose teacher is taken instead of
     training one, or the checkpoint of a network that sees LR, whose features are imitated.
     ``lambda_float`` a QAT student's distance from its float form. ``shrinks``: training pictures
-    are used at 1/shrink of their size, each equally often. ``init`` is a
+    are used at 1/shrink of their size, each equally often, and ``pattern_share`` of the patches
+    are synthetic text, stripes, noise and the like. ``init`` is a
     checkpoint of the same network to start from, instead of ``start``. The learning rate rises
     linearly for ``warm_up`` iterations, at most a tenth of a stage, and falls along a cosine from
     ``learning_rate`` (None: the optimiser's own) to ``final_learning_rate``.
@@ -39,6 +40,7 @@ class RunConfig:
     batch_size: int = 16
     patch_size: int = 96
     shrinks: tuple[int, ...] = (1, 2, 4)
+    pattern_share: float = 0.05
     optimizer: str = "soap"
     learning_rate: float | None = None
     final_learning_rate: float = 1e-5
@@ -76,6 +78,7 @@ class RunConfig:
             self.method != "qat" or self.init is not None,
             "method qat fine-tunes a student: name its checkpoint with --init",
         )
+        _require(0 <= self.pattern_share < 1, f"pattern_share {self.pattern_share} not in [0, 1)")
         _require(
             bool(self.shrinks)
             and min(self.shrinks) >= 1

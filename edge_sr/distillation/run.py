@@ -20,6 +20,7 @@ import edge_sr
 from edge_sr.atomic import write_atomically
 from edge_sr.data.image_io import list_images
 from edge_sr.data.patches import PatchSampler, PicturePair, load_pairs
+from edge_sr.data.patterns import pattern_pairs
 from edge_sr.distillation.config import RunConfig
 from edge_sr.distillation.pisr import (
     Baseline,
@@ -38,6 +39,8 @@ from edge_sr.models.pisr_teacher import LrTeacher, PisrTeacher, PlainTeacher, Te
 from edge_sr.models.quantized import equalize_channels, observed_ranges
 from edge_sr.models.reparam import use_training_form
 
+# Synthetic pictures, and their LR side in pixels.
+PATTERNS, PATTERN_SIDE = 288, 128
 TEACHER_FILE = "teacher.safetensors"
 
 
@@ -235,12 +238,18 @@ def _run_stage(
 
 
 def _sampler(config: RunConfig, pairs: Sequence[PicturePair], *, seed: int) -> PatchSampler:
+    patterns: list[PicturePair] = []
+    if config.pattern_share:
+        side = max(PATTERN_SIDE, config.patch_size)
+        patterns = pattern_pairs(config.scale, PATTERNS, side=side, seed=seed)
     return PatchSampler(
         pairs,
         config.scale,
         patch_size=config.patch_size,
         batch_size=config.batch_size,
         seed=seed,
+        patterns=patterns,
+        pattern_share=config.pattern_share,
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from bundle_support import make_tiny_bundle, tiny_graph
 from graph_support import float_graph
 from network_support import tiny_network
@@ -24,6 +25,7 @@ from export.verify import (
     check_bytes,
     check_drop,
     check_grey_levels,
+    check_response,
     check_same,
     check_tiled,
     check_torch_parity,
@@ -155,3 +157,13 @@ def test_shape_of_a_layer_is_told(exported: onnx.ModelProto, is_quantised: bool)
 
 def test_shape_of_a_transposed_tail_is_told(exported: onnx.ModelProto) -> None:
     assert layer_precisions(exported)[-1].shape == "9x9, 8 to 1"
+
+
+def test_a_network_that_explodes_on_noise_is_refused() -> None:
+    network = tiny_network()
+    sane = check_response(export_onnx(network))
+    assert 0 <= sane < 2
+    with torch.no_grad():
+        network.tail.get_parameter("weight").add_(20.0)
+    with pytest.raises(ParityError, match="on noise and checkerboards the network leaves"):
+        check_response(export_onnx(network))
