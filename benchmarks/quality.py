@@ -46,11 +46,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     bundles = sorted(args.bundles.glob("*.esr"))
     if not checkpoints and not bundles:
         raise FileNotFoundError(f"no checkpoint in {args.weights}, no bundle in {args.bundles}")
-    scored = {path.stem: _scores(path, args.data) for path in (*checkpoints, *bundles)}
     record = {
         "protocol": "B",
-        "checkpoints": {path.stem: scored[path.stem] for path in checkpoints},
-        "bundles": {path.stem: scored[path.stem] for path in bundles},
+        "checkpoints": {path.stem: _scores(path, args.data) for path in checkpoints},
+        "bundles": {path.stem: _scores(path, args.data) for path in bundles},
     }
     sets = [folder.name for folder in args.data]
     lines = [*score_lines(record, sets), "", *loss_lines(record, sets)]

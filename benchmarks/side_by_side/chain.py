@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,18 @@ class Chain:
     def tail(self) -> Layer:
         """The sub-pixel convolution."""
         return self.layers[-1]
+
+    def in_float(self, index: int, *, is_int8: bool) -> Layer:
+        """A layer for float arithmetic: of the INT8 network, whose weights may differ, if asked."""
+        layer = self.layers[index]
+        if not is_int8 or layer.int8 is None:
+            return layer
+        weight = layer.int8.weight * layer.int8.scale[:, None, None, None]
+        bias = layer.int8.bias
+        if index == 0:
+            bias = bias - weight.sum(axis=(1, 2, 3)) * np.float32(128 / 255)
+            weight = weight / np.float32(255)
+        return replace(layer, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
 
     @property
     def macs(self) -> int:

@@ -41,7 +41,9 @@ def transposed_graph(path: Path, chain: Chain) -> bytes:
         base = next(s for s in sides if writers[s.input[0]].op_type == "Pad")
         graph.node.remove(tail)
         tail = next(side for side in sides if side is not base)
-    kernel, bias = transposed_tail(chain.tail, chain.scale)
+    weight = writers.get(tail.input[1])
+    is_int8 = weight is not None and weight.op_type == "DequantizeLinear"
+    kernel, bias = transposed_tail(chain.in_float(-1, is_int8=is_int8), chain.scale)
     graph.initializer.extend(
         [
             numpy_helper.from_array(kernel, "transposed.weight"),

@@ -39,6 +39,7 @@ def ncnn_files(chain: Chain, *, form: str, is_int8: bool) -> tuple[str, bytes]:
         blob = "picture"
     for index, layer in enumerate(chain.layers[:-1]):
         # The first layer's INT8 input is shifted by 128, which ncnn's INT8 cannot say.
+        layer = chain.in_float(0, is_int8=is_int8) if index == 0 else layer
         _convolution(net, layer, blob, f"conv{index}", is_int8=is_int8 and index > 0)
         blob = _activation(net, layer, f"conv{index}", f"act{index}")
     learnt = "learnt" if chain.has_base else "sr"
@@ -46,7 +47,7 @@ def ncnn_files(chain: Chain, *, form: str, is_int8: bool) -> tuple[str, bytes]:
         _convolution(net, chain.tail, blob, "phases", is_int8=is_int8)
         net.add("PixelShuffle", "phases", learnt, f"0={chain.scale}")
     else:
-        _deconvolution(net, chain, blob, learnt)
+        _deconvolution(net, chain, blob, learnt, is_int8=is_int8)
     if chain.has_base:
         _base(net, chain.scale)
         net.add("BinaryOp", "learnt base", "sr", "0=0")
@@ -81,8 +82,8 @@ def _activation(net: _Net, layer: Layer, source: str, output: str) -> str:
     return source
 
 
-def _deconvolution(net: _Net, chain: Chain, source: str, output: str) -> None:
-    kernel, bias = transposed_tail(chain.tail, chain.scale)
+def _deconvolution(net: _Net, chain: Chain, source: str, output: str, *, is_int8: bool) -> None:
+    kernel, bias = transposed_tail(chain.in_float(-1, is_int8=is_int8), chain.scale)
     side, extra = kernel.shape[2], chain.scale - 1
     shape = f"0=1 1={side} 3={chain.scale} 4={side // 2} 18={extra} 19={extra}"
     net.add("Deconvolution", source, output, f"{shape} 5=1 6={kernel.size}")

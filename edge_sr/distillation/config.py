@@ -40,7 +40,7 @@ class RunConfig:
     batch_size: int = 16
     patch_size: int = 96
     shrinks: tuple[int, ...] = (1, 2, 4)
-    pattern_share: float = 0.05
+    pattern_share: float = 0.01
     optimizer: str = "soap"
     learning_rate: float | None = None
     final_learning_rate: float = 1e-5

@@ -25,16 +25,21 @@ def test_shipped_student_has_its_12644_parameters(shipped: Path) -> None:
     assert chain.tail.slope is None
 
 
-def test_int8_weights_are_those_of_the_float_layers(shipped: Path) -> None:
-    for index, layer in enumerate(read_chain(shipped).layers):
+def test_int8_layers_are_read_with_weights_of_their_own(shipped: Path) -> None:
+    chain = read_chain(shipped)
+    for index, layer in enumerate(chain.layers):
         assert layer.int8 is not None
         assert layer.int8.weight.dtype == np.int8
-        # The first layer's INT8 form counts its input in 1/255.
-        unit = 255 if index == 0 else 1
-        scale = layer.int8.scale[:, None, None, None]
-        error = np.abs(layer.int8.weight * scale - layer.weight * unit)
-        assert (error <= 0.501 * scale).all()
+        assert layer.int8.weight.shape == layer.weight.shape
+        assert np.abs(layer.int8.weight).max() == 127
         assert layer.int8.input_scale > 0
+        assert chain.in_float(index, is_int8=False) is layer
+        unit = 255 if index == 0 else 1
+        found = chain.in_float(index, is_int8=True)
+        levels = found.weight * unit / layer.int8.scale[:, None, None, None]
+        np.testing.assert_allclose(levels, layer.int8.weight, atol=1e-3)
+        shift = 128 * found.weight.sum(axis=(1, 2, 3)) if index == 0 else 0
+        np.testing.assert_allclose(found.bias + shift, layer.int8.bias, atol=1e-4)
 
 
 def test_clip_and_layers_left_in_float_are_read(tmp_path: Path) -> None:

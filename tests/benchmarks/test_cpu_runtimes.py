@@ -33,7 +33,7 @@ def test_native_engine_and_onnxruntime_side_by_side(
     assert names == {(r, p) for r in ("native", "onnxruntime") for p in ("fp32", "int8")}
     for row in rows:
         assert 0 < row["p10_ms"] <= row["median_ms"] <= row["p90_ms"]
-        assert row["psnr_db"] > (100 if row["precision"] == "fp32" else 40)
+        assert row["psnr_db"] > (100 if row["precision"] == "fp32" else 35)
         assert row["version"]
         assert row["peak_mb"] > row["idle_mb"] > 0
     native = {row["precision"]: row for row in rows if row["runtime"] == "native"}

@@ -37,6 +37,8 @@ def test_shipped_students_and_bundles_are_scored(
     assert json.loads(out.read_text()) == record
     assert {scored["scale"] for scored in record["checkpoints"].values()} == {2, 3, 4}
     assert {"fsrcnn-x2", "fsrcnn-x3", "fsrcnn-x4"} <= set(record["bundles"])
+    # A checkpoint and a bundle may have one name.
+    assert set(record["checkpoints"]["fsrcnn-x2"]["rows"]) == {"bicubic", "fp32"}
     for bundle in record["bundles"].values():
         assert {"bicubic", "fp32", "int8"} <= set(bundle["rows"])
     assert any(line.startswith("| `fsrcnn-x3` | int8 | ") for line in lines)

@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 from edge_sr.evaluate import main
-from edge_sr.models.checkpoint import WEIGHTS, load_checkpoint, shipped_checkpoint
+from edge_sr.models.checkpoint import (
+    WEIGHTS,
+    load_checkpoint,
+    shipped_checkpoint,
+    shipped_for_int8,
+)
 
 SHIPPED = sorted(WEIGHTS.glob("*.safetensors"))
 SET5 = Path(__file__).parents[3] / "shared" / "data" / "bench" / "Set5"
@@ -16,8 +21,8 @@ SET5 = Path(__file__).parents[3] / "shared" / "data" / "bench" / "Set5"
 def test_every_shipped_student_loads_and_its_card_is_complete(path: Path) -> None:
     model, card = load_checkpoint(path)
     is_for_int8 = path.stem.endswith("-int8")
-    found = shipped_checkpoint(model.spec.scale, model.spec.name, trained_for_int8=is_for_int8)
-    assert path == found
+    find = shipped_for_int8 if is_for_int8 else shipped_checkpoint
+    assert path == find(model.spec.scale, model.spec.name)
     assert ("activation_ranges" in card) == is_for_int8
     assert card["licence"] == "CC BY-SA 4.0"
     assert card["training_pictures"]
@@ -30,7 +35,9 @@ def test_every_shipped_student_loads_and_its_card_is_complete(path: Path) -> Non
 def test_default_student_is_residual_and_beats_bicubic_on_its_card(
     scale: int, trained_for_int8: bool
 ) -> None:
-    _, card = load_checkpoint(shipped_checkpoint(scale, trained_for_int8=trained_for_int8))
+    path = shipped_for_int8(scale) if trained_for_int8 else shipped_checkpoint(scale)
+    assert path is not None
+    _, card = load_checkpoint(path)
     assert (card["model"], card["scale"]) == ("fsrcnn_residual", scale)
     for pictures, least in (("Set5", 1.8), ("Set14", 1.2), ("B100", 0.8)):
         scores = card["scores"][pictures]

@@ -40,7 +40,7 @@ def test_precisions_differ_little_but_truly() -> None:
         with Upscaler.open(READY, precision=precision) as upscaler:
             sr[precision] = upscaler.upscale_luma(lr).astype(float)
     assert np.abs(sr["fp16"] - sr["fp32"]).mean() < 0.1
-    assert 0 < np.abs(sr["int8"] - sr["fp32"]).mean() < 2
+    assert 0 < np.abs(sr["int8"] - sr["fp32"]).mean() < 3
 
 
 def test_picture_is_upscaled_without_naming_a_bundle(tmp_path: Path) -> None:
