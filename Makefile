@@ -8,6 +8,7 @@ lint:
 	ruff check .
 	mypy
 	lint-imports
+	mdformat --check *.md docs
 
 test:
 	pytest

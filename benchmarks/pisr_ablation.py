@@ -143,10 +143,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for seed in args.seeds:
         teachers = dict.fromkeys(row.teacher for row in chosen if row.teacher)
         later = [row for row in chosen if row.name == TWICE]
-        _run_all([(_teacher_folder(args, t, seed), _teaching(args, t)) for t in teachers], args)
         first = [row for row in chosen if row.name != TWICE]
-        _run_all([(_folder(args, r, seed), _learning(args, r, seed)) for r in first], args)
-        _run_all([(_folder(args, r, seed), _learning(args, r, seed)) for r in later], args)
+        _run_all(
+            [(_teacher_folder(args, t, seed), _teaching(args, t)) for t in teachers], args, seed
+        )
+        for part in (first, later):
+            _run_all([(_folder(args, r, seed), _learning(args, r, seed)) for r in part], args, seed)
     results = [_result(args, row) for row in chosen]
     record = {"settings": _settings(args), "results": results}
     with written_beside(args.out / "record.json") as temporary:
@@ -213,7 +215,7 @@ def _learning(args: argparse.Namespace, row: Row, seed: int) -> list[str]:
     return options
 
 
-def _run_all(runs: Sequence[tuple[Path, list[str]]], args: argparse.Namespace) -> None:
+def _run_all(runs: Sequence[tuple[Path, list[str]]], args: argparse.Namespace, seed: int) -> None:
     def train(one: tuple[Path, list[str]]) -> None:
         folder, options = one
         if (folder / "summary.json").is_file():
@@ -224,7 +226,7 @@ def _run_all(runs: Sequence[tuple[Path, list[str]]], args: argparse.Namespace) -
         else:
             command += [*options, "--data", *args.data, "--batch-size", str(args.batch_size)]
             command += ["--patch-size", str(args.patch_size), "--held-out", "12"]
-            command += ["--seed", folder.parent.name.removeprefix("seed")]
+            command += ["--seed", str(seed)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"{folder.name}: {done.stderr.strip().splitlines()[-1]}")

@@ -81,7 +81,7 @@ def _add_run_options(add: Callable[..., Any]) -> None:
         metavar="N",
         help="use each picture at 1/N of its size, default 1 2 4",
     )
-    add("--pattern-share", type=float, help="share of synthetic patches, default 0.01")
+    add("--pattern-share", type=float, help="of synthetic patches, default 0.01, qat 0")
     add("--optimizer", choices=tuple(LEARNING_RATES), help="default soap")
     add("--learning-rate", type=float, help="at the start, default 3e-3 for soap, 1e-3 for adam")
     add("--final-learning-rate", type=float, help="at the end of the cosine, default 1e-5")

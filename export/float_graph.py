@@ -49,16 +49,16 @@ def build_float_graph(source: Source) -> FloatGraph:
 
     if source.network is not None:
         exported = export_onnx(source.network)
-        response = check_response(exported)
-        checks.append(
-            Check("range left on noise and checkerboards", response, RESPONSE_LIMIT, "ranges")
-        )
         steps.append(f"exported from PyTorch: {len(exported.graph.node)} nodes")
         passed("exported graph against PyTorch", check_torch_parity(source.network, exported))
     else:
         assert source.graph is not None
         exported = source.graph
         steps.append(f"read {source.path.name}: {len(exported.graph.node)} nodes")
+    response = check_response(exported)
+    checks.append(
+        Check("range left on noise and checkerboards", response, RESPONSE_LIMIT, "ranges")
+    )
     rewritten, notes = rewrite_deconvolution(exported)
     steps += notes
     passed("rewritten graph against exported", check_same(exported, rewritten, "the rewrite"))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +32,17 @@ class PicturePair:
 
 
 def load_pair(path: Path, scale: int, *, shrink: int = 1) -> PicturePair:
-    """Decode, crop to a multiple of ``scale`` and downscale as the public benchmarks were made.
+    """Decode one picture and make its pair, see :func:`pair_of`."""
+    return pair_of(read_image(path), path.name, scale, shrink=shrink)
+
+
+def pair_of(image: NDArray[Any], name: str, scale: int, *, shrink: int = 1) -> PicturePair:
+    """Crop to a multiple of ``scale`` and downscale as the public benchmarks were made.
 
     The LR picture is the 8-bit RGB bicubic downscale; luminance is taken afterwards, in float.
-    ``shrink`` makes HR itself a downscale: more detail per pixel, less noise and blur.
+    ``shrink`` makes HR itself a downscale: more detail per pixel, less noise and blur. Raises
+    ValueError if the picture is too small.
     """
-    image = read_image(path)
     if image.dtype == np.uint16:
         image = np.floor(image / 257.0 + 0.5).astype(np.uint8)
     image = image[:, :, :3] if image.ndim == 3 else image
@@ -45,15 +51,24 @@ def load_pair(path: Path, scale: int, *, shrink: int = 1) -> PicturePair:
     image = modcrop(image, scale)
     hr = luma_of(image).astype(np.float32) / np.float32(255)
     lr = luma_of(downscale(image, scale)).astype(np.float32) / np.float32(255)
-    return PicturePair(path.name, lr, hr, shrink)
+    return PicturePair(name, lr, hr, shrink)
 
 
 def load_pairs(
-    paths: Sequence[Path], scale: int, *, shrink: int = 1, threads: int = 4
+    paths: Sequence[Path], scale: int, *, shrinks: Sequence[int] = (1,), threads: int = 4
 ) -> list[PicturePair]:
-    """All pictures in the order of ``paths``."""
+    """All pictures in the order of ``paths``, each decoded once and used at every shrink.
+
+    A shrink that leaves less than one LR pixel of a picture is passed over.
+    """
+
+    def pairs_of(path: Path) -> list[PicturePair]:
+        image = read_image(path)
+        fitting = [n for n in shrinks if n == 1 or min(image.shape[:2]) >= n * scale]
+        return [pair_of(image, path.name, scale, shrink=n) for n in fitting]
+
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda path: load_pair(path, scale, shrink=shrink), paths))
+        return [pair for pairs in pool.map(pairs_of, paths) for pair in pairs]
 
 
 class PatchSampler:
@@ -84,12 +99,17 @@ class PatchSampler:
         self.scale, self.patch_size = scale, patch_size
         self.batch_size, self.seed = batch_size, seed
         shrinks = sorted({pair.shrink for pair in self.pairs})
-        self._groups = [[p for p in self.pairs if p.shrink == shrink] for shrink in shrinks]
+        self._photographs = [[p for p in self.pairs if p.shrink == n] for n in shrinks]
+        self._groups = list(self._photographs)
         self._shares = [(1 - pattern_share) / len(shrinks)] * len(shrinks)
         if pattern_share:
             self._groups.append(list(patterns))
             self._shares.append(pattern_share)
         self._ends = [np.cumsum([self._positions(p) for p in group]) for group in self._groups]
+
+    def counts(self) -> dict[int, int]:
+        """How many pictures are large enough at each shrink."""
+        return {group[0].shrink: len(group) for group in self._photographs}
 
     def _positions(self, pair: PicturePair) -> int:
         rows, columns = (int(side) - self.patch_size + 1 for side in pair.lr.shape)

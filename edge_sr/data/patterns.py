@@ -1,7 +1,8 @@
 """Synthetic pictures of what photographs lack: text, pixel art, stripes, dither, noise.
 
 A network that has seen photographs alone may answer a one-pixel checkerboard or white noise with
-values far outside of the picture's. These pictures, among the others, keep it sane there.
+values far outside of the picture's. These pictures, among the others, keep it sane there. Their
+letters are OpenCV's own, so that another version of it may draw other pixels.
 """
 
 from __future__ import annotations

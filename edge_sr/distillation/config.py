@@ -12,6 +12,7 @@ SCALE_MAPS = ("CxHxW", "Cx1x1", "1xHxW", "1x1x1")
 STARTS = ("bicubic", "default")
 # First learning rate of each optimiser, where none is given; fine-tuning by qat takes a tenth.
 LEARNING_RATES = {"soap": 3e-3, "adam": 1e-3}
+PATTERN_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,14 @@ class RunConfig:
     ``teacher_form`` is hourglass, or plain for a teacher without encoder, and ``transfer`` starts
     the student from an hourglass's decoder. ``teacher`` is a run whose teacher is taken instead of
     training one, or the checkpoint of a network that sees LR, whose features are imitated.
-    ``lambda_float`` a QAT student's distance from its float form. ``shrinks``: training pictures
-    are used at 1/shrink of their size, each equally often, and ``pattern_share`` of the patches
-    are synthetic text, stripes, noise and the like. ``init`` is a
-    checkpoint of the same network to start from, instead of ``start``. The learning rate rises
-    linearly for ``warm_up`` iterations, at most a tenth of a stage, and falls along a cosine from
-    ``learning_rate`` (None: the optimiser's own) to ``final_learning_rate``.
+    ``lambda_float`` weighs a QAT student's distance from its float form.
+
+    Training pictures are used at 1/shrink of their size for each of ``shrinks``, equally often;
+    ``pattern_share`` of the patches are synthetic text, stripes, noise and the like (None: 1 %,
+    and none for qat, whose scales they would widen). ``init`` is a checkpoint of the same network
+    to start from, instead of ``start``. The learning rate rises linearly for ``warm_up``
+    iterations, at most a tenth of a stage, and falls along a cosine from ``learning_rate`` (None:
+    the optimiser's own) to ``final_learning_rate``.
     """
 
     model: str = "fsrcnn_residual"
@@ -40,7 +43,7 @@ class RunConfig:
     batch_size: int = 16
     patch_size: int = 96
     shrinks: tuple[int, ...] = (1, 2, 4)
-    pattern_share: float = 0.01
+    pattern_share: float | None = None
     optimizer: str = "soap"
     learning_rate: float | None = None
     final_learning_rate: float = 1e-5
@@ -78,7 +81,8 @@ class RunConfig:
             self.method != "qat" or self.init is not None,
             "method qat fine-tunes a student: name its checkpoint with --init",
         )
-        _require(0 <= self.pattern_share < 1, f"pattern_share {self.pattern_share} not in [0, 1)")
+        share = self.share_of_patterns
+        _require(0 <= share < 1, f"pattern_share {share} not in [0, 1)")
         _require(
             bool(self.shrinks)
             and min(self.shrinks) >= 1
@@ -112,6 +116,13 @@ class RunConfig:
         if self.learning_rate is not None:
             return self.learning_rate
         return LEARNING_RATES[self.optimizer] * (0.1 if self.method == "qat" else 1.0)
+
+    @property
+    def share_of_patterns(self) -> float:
+        """The part of the patches that is synthetic."""
+        if self.pattern_share is not None:
+            return self.pattern_share
+        return 0.0 if self.method == "qat" else PATTERN_SHARE
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary for ``run.json``."""

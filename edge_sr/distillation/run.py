@@ -155,10 +155,7 @@ def load_data(config: RunConfig) -> tuple[list[PicturePair], list[PicturePair]]:
     chosen = {int(i) for i in np.linspace(0, len(paths) - 1, config.held_out)}
     held_out = load_pairs([path for i, path in enumerate(paths) if i in chosen], config.scale)
     kept = [path for i, path in enumerate(paths) if i not in chosen]
-    training = []
-    for shrink in config.shrinks:
-        training += load_pairs(kept, config.scale, shrink=shrink)
-    return training, held_out
+    return load_pairs(kept, config.scale, shrinks=config.shrinks), held_out
 
 
 def versions() -> dict[str, str]:
@@ -220,6 +217,9 @@ def _run_stage(
     held_out: Sequence[PicturePair],
 ) -> Stage:
     sampler = _sampler(config, training, seed=config.seed + (1 if name == "teacher" else 0))
+    if process.is_main:
+        used = ", ".join(f"{n} at 1/{shrink}" for shrink, n in sampler.counts().items())
+        print(f"{name}'s pictures, large enough for a patch: {used}", file=sys.stderr)  # noqa: T201
     options = StageOptions(
         name=name,
         folder=out / name,
@@ -239,7 +239,7 @@ def _run_stage(
 
 def _sampler(config: RunConfig, pairs: Sequence[PicturePair], *, seed: int) -> PatchSampler:
     patterns: list[PicturePair] = []
-    if config.pattern_share:
+    if config.share_of_patterns:
         side = max(PATTERN_SIDE, config.patch_size)
         patterns = pattern_pairs(config.scale, PATTERNS, side=side, seed=seed)
     return PatchSampler(
@@ -249,7 +249,7 @@ def _sampler(config: RunConfig, pairs: Sequence[PicturePair], *, seed: int) -> P
         batch_size=config.batch_size,
         seed=seed,
         patterns=patterns,
-        pattern_share=config.pattern_share,
+        pattern_share=config.share_of_patterns,
     )
 
 

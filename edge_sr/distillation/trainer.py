@@ -129,7 +129,9 @@ class Stage:
             group["lr"] = learning_rate
         lr, hr = (self._to_device(part) for part in sampler.batch(self.iteration))
         terms = self.stepped(lr, hr)
-        if len(terms) > 1 and (self.iteration + 1) % self.options.log_every == 0:
+        following = self.iteration + 1
+        is_logged = following % self.options.log_every == 0 or following == self.options.iterations
+        if len(terms) > 1 and is_logged:
             self.gradient_norms = self._norms_of(terms)
         loss = sum(
             (self.objective.weights[name] * term for name, term in terms.items()),

@@ -52,13 +52,15 @@ def test_pictures_below_the_patch_size_are_refused(tmp_path: Path) -> None:
 
 def test_every_size_is_drawn_equally_often(tmp_path: Path) -> None:
     paths = sorted(write_pictures(tmp_path, 2, height=96, width=120).iterdir())
-    pairs = load_pairs(paths, 2) + load_pairs(paths, 2, shrink=3)
-    assert pairs[2].hr.shape == (32, 40)
+    pairs = load_pairs(paths, 2, shrinks=(1, 3))
+    assert [pair.shrink for pair in pairs] == [1, 3, 1, 3]
+    assert pairs[1].hr.shape == (32, 40)
     marked = [
         type(p)(p.name, np.full_like(p.lr, p.shrink), np.full_like(p.hr, p.shrink), p.shrink)
         for p in pairs
     ]
     sampler = PatchSampler(marked, 2, patch_size=8, batch_size=600, seed=0)
+    assert sampler.counts() == {1: 2, 3: 2}
     drawn = sampler.batch(0)[0][:, 0, 0, 0]
     assert set(drawn.tolist()) == {1.0, 3.0}
     assert 0.4 < float((drawn == 3).mean()) < 0.6
@@ -68,3 +70,9 @@ def test_a_shrunk_pair_is_made_from_the_downscaled_picture(tmp_path: Path) -> No
     path = next(write_pictures(tmp_path, 1, height=64, width=48).iterdir())
     expected = luma_from_rgb(downscale(read_image(path), 2)) / 255
     np.testing.assert_allclose(load_pair(path, 2, shrink=2).hr, expected, atol=1e-7)
+
+
+def test_a_picture_too_small_for_a_shrink_is_used_at_the_others(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path, 1, height=7, width=30)
+    pairs = load_pairs(list(folder.iterdir()), 2, shrinks=(1, 2, 4))
+    assert [(pair.shrink, pair.hr.shape) for pair in pairs] == [(1, (6, 30)), (2, (2, 14))]
