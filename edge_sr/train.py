@@ -55,7 +55,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     names = {field.name for field in fields(RunConfig)}
     args.given = {k: v for k, v in vars(args).items() if k in names}
-    for name in ("data", "shrinks"):
+    for name in ("data", "shrinks", "h264_crf"):
         if name in args.given:
             args.given[name] = tuple(args.given[name])
     if "data" not in args.given and not args.resume:
@@ -82,10 +82,18 @@ def _add_run_options(add: Callable[..., Any]) -> None:
         help="use each picture at 1/N of its size, default 1 2 4",
     )
     add("--pattern-share", type=float, help="of synthetic patches, default 0.01, qat 0")
+    add(
+        "--h264-crf",
+        type=int,
+        nargs="+",
+        metavar="CRF",
+        help="LR is a frame of H.264 clips of these CRF, 0 lossless; default 0 alone",
+    )
     add("--optimizer", choices=tuple(LEARNING_RATES), help="default soap")
     add("--learning-rate", type=float, help="at the start, default 3e-3 for soap, 1e-3 for adam")
     add("--final-learning-rate", type=float, help="at the end of the cosine, default 1e-5")
     add("--warm-up", type=int, metavar="ITERATIONS", help="of rising rate, default 200")
+    add("--weight-decay", type=float, help="decoupled, default 0")
     add("--lambda-teacher", type=float, help="weight of the teacher's imitation loss, 1e-4")
     add("--teacher", metavar="PATH", help="run with a finished teacher, or checkpoint of a network")
     add("--teacher-form", choices=TEACHERS, help="with the encoder, default, or fed with HR")

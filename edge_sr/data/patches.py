@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sr.data.color import luma_of
+from edge_sr.data.compression import LOSSLESS, clip_pairs
 from edge_sr.data.image_io import read_image
 from edge_sr.data.resample import downscale, modcrop
 
@@ -43,32 +44,53 @@ def pair_of(image: NDArray[Any], name: str, scale: int, *, shrink: int = 1) -> P
     ``shrink`` makes HR itself a downscale: more detail per pixel, less noise and blur. Raises
     ValueError if the picture is too small.
     """
+    hr = modcrop(_shrunk(image, shrink), scale)
+    return PicturePair(name, _unit(luma_of(downscale(hr, scale))), _unit(luma_of(hr)), shrink)
+
+
+def _shrunk(image: NDArray[Any], shrink: int) -> NDArray[np.uint8]:
+    """8 bits without alpha, at 1/shrink of the size."""
     if image.dtype == np.uint16:
         image = np.floor(image / 257.0 + 0.5).astype(np.uint8)
     image = image[:, :, :3] if image.ndim == 3 else image
-    if shrink > 1:
-        image = downscale(modcrop(image, shrink), shrink)
-    image = modcrop(image, scale)
-    hr = luma_of(image).astype(np.float32) / np.float32(255)
-    lr = luma_of(downscale(image, scale)).astype(np.float32) / np.float32(255)
-    return PicturePair(name, lr, hr, shrink)
+    return downscale(modcrop(image, shrink), shrink) if shrink > 1 else image
+
+
+def _unit(luma: NDArray[Any]) -> Plane:
+    return luma.astype(np.float32) / np.float32(255)
 
 
 def load_pairs(
-    paths: Sequence[Path], scale: int, *, shrinks: Sequence[int] = (1,), threads: int = 4
+    paths: Sequence[Path],
+    scale: int,
+    *,
+    shrinks: Sequence[int] = (1,),
+    crfs: Sequence[int] = (LOSSLESS,),
+    threads: int = 4,
 ) -> list[PicturePair]:
-    """All pictures in the order of ``paths``, each decoded once and used at every shrink.
+    """All pictures in the order of ``paths``, each decoded once, at every shrink and every CRF.
 
-    A shrink that leaves less than one LR pixel of a picture is passed over.
+    A shrink that leaves less than one LR pixel of a picture is passed over. ``crfs`` are those of
+    H.264 (:mod:`edge_sr.data.compression`); 0 is LR as :func:`pair_of` makes it.
     """
+    lossy = [crf for crf in crfs if crf != LOSSLESS]
 
-    def pairs_of(path: Path) -> list[PicturePair]:
+    def pairs_of(numbered: tuple[int, Path]) -> list[PicturePair]:
+        index, path = numbered
         image = read_image(path)
-        fitting = [n for n in shrinks if n == 1 or min(image.shape[:2]) >= n * scale]
-        return [pair_of(image, path.name, scale, shrink=n) for n in fitting]
+        pairs = []
+        for shrink in shrinks:
+            if shrink > 1 and min(image.shape[:2]) < shrink * scale:
+                continue
+            if LOSSLESS in crfs:
+                pairs.append(pair_of(image, path.name, scale, shrink=shrink))
+            rng = np.random.default_rng([index, shrink])
+            for lr, hr in clip_pairs(_shrunk(image, shrink), scale, lossy, rng) if lossy else []:
+                pairs.append(PicturePair(path.name, _unit(lr), _unit(luma_of(hr)), shrink))
+        return pairs
 
     with ThreadPoolExecutor(threads) as pool:
-        return [pair for pairs in pool.map(pairs_of, paths) for pair in pairs]
+        return [pair for pairs in pool.map(pairs_of, enumerate(paths)) for pair in pairs]
 
 
 class PatchSampler:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from edge_sr.data.compression import MAX_CRF
+
 METHODS = ("pisr", "baseline", "qat")
 IMITATION_LOSSES = ("laplace", "gaussian", "mae", "fitnet", "at", "srkd")
 TEACHERS = ("hourglass", "plain")
@@ -28,10 +30,11 @@ class RunConfig:
 
     Training pictures are used at 1/shrink of their size for each of ``shrinks``, equally often;
     ``pattern_share`` of the patches are synthetic text, stripes, noise and the like (None: 1 %,
-    and none for qat, whose scales they would widen). ``init`` is a checkpoint of the same network
-    to start from, instead of ``start``. The learning rate rises linearly for ``warm_up``
-    iterations, at most a tenth of a stage, and falls along a cosine from ``learning_rate`` (None:
-    the optimiser's own) to ``final_learning_rate``.
+    and none for qat, whose scales they would widen). LR went through H.264 at each of ``h264_crf``,
+    equally often, 0 being lossless. ``init`` is a checkpoint of the same network to start from,
+    instead of ``start``. The learning rate rises linearly for ``warm_up`` iterations, at most a
+    tenth of a stage, and falls along a cosine from ``learning_rate`` (None: the optimiser's own) to
+    ``final_learning_rate``; ``weight_decay`` is decoupled from the loss.
     """
 
     model: str = "fsrcnn_residual"
@@ -44,10 +47,12 @@ class RunConfig:
     patch_size: int = 96
     shrinks: tuple[int, ...] = (1, 2, 4)
     pattern_share: float | None = None
+    h264_crf: tuple[int, ...] = (0,)
     optimizer: str = "soap"
     learning_rate: float | None = None
     final_learning_rate: float = 1e-5
     warm_up: int = 200
+    weight_decay: float = 0.0
     lambda_teacher: float = 1e-4
     lambda_student: float = 1e-6
     lambda_float: float = 1.0
@@ -89,6 +94,12 @@ class RunConfig:
             and len(set(self.shrinks)) == len(self.shrinks),
             f"shrinks {self.shrinks} must be different whole numbers from 1 on",
         )
+        _require(
+            bool(self.h264_crf)
+            and all(0 <= crf <= MAX_CRF for crf in self.h264_crf)
+            and len(set(self.h264_crf)) == len(self.h264_crf),
+            f"h264_crf {self.h264_crf} must be different whole numbers of 0 to {MAX_CRF}",
+        )
         _require(self.start in STARTS, f"start {self.start!r} is not one of {STARTS}")
         for name in ("iterations", "teacher_iterations", "batch_size", "log_every"):
             _require(getattr(self, name) >= 1, f"{name} {getattr(self, name)} must be at least 1")
@@ -107,6 +118,7 @@ class RunConfig:
             0 <= last <= first and first > 0, f"learning rates {first} to {last} must fall, above 0"
         )
         _require(0 <= self.ema_decay < 1, f"ema_decay {self.ema_decay} must be in [0, 1)")
+        _require(self.weight_decay >= 0, f"weight_decay {self.weight_decay} must not be negative")
         _require(self.warm_up >= 0, f"warm_up {self.warm_up} must not be negative")
         _require(self.held_out >= 0, f"held_out {self.held_out} must not be negative")
 
@@ -134,7 +146,7 @@ class RunConfig:
         known = {field.name for field in fields(RunConfig)}
         if set(values) != known:
             raise ValueError(f"run options differ from this version's: {set(values) ^ known}")
-        tuples = {name: tuple(values[name]) for name in ("data", "shrinks")}
+        tuples = {name: tuple(values[name]) for name in ("data", "shrinks", "h264_crf")}
         return RunConfig(**{**values, **tuples})
 
 

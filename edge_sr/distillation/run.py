@@ -153,9 +153,11 @@ def load_data(config: RunConfig) -> tuple[list[PicturePair], list[PicturePair]]:
             f"--held-out {config.held_out} leaves none of {len(paths)} pictures to train on"
         )
     chosen = {int(i) for i in np.linspace(0, len(paths) - 1, config.held_out)}
-    held_out = load_pairs([path for i, path in enumerate(paths) if i in chosen], config.scale)
+    apart = [path for i, path in enumerate(paths) if i in chosen]
+    held_out = load_pairs(apart, config.scale, crfs=config.h264_crf)
     kept = [path for i, path in enumerate(paths) if i not in chosen]
-    return load_pairs(kept, config.scale, shrinks=config.shrinks), held_out
+    training = load_pairs(kept, config.scale, shrinks=config.shrinks, crfs=config.h264_crf)
+    return training, held_out
 
 
 def versions() -> dict[str, str]:
@@ -228,6 +230,7 @@ def _run_stage(
         learning_rate=config.first_learning_rate,
         final_learning_rate=config.final_learning_rate,
         warm_up=config.warm_up,
+        weight_decay=config.weight_decay,
         ema_decay=config.ema_decay,
         log_every=config.log_every,
         evaluate_every=config.evaluate_every,

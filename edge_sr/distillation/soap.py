@@ -18,6 +18,7 @@ class Soap(torch.optim.Optimizer):
     own. The bases begin as the identity, not with the first gradient's eigenvectors, most of which
     are arbitrary. Vectors, such as biases and PReLU slopes, are plain Adam. The matrices cost
     out^2 + rest^2 numbers each, so this is for layers whose sides are at most a few hundred.
+    ``weight_decay`` pulls matrices, not vectors, to zero by lr * weight_decay of themselves a step.
     """
 
     def __init__(
@@ -27,11 +28,13 @@ class Soap(torch.optim.Optimizer):
         *,
         betas: tuple[float, float] = (0.95, 0.95),
         eps: float = 1e-8,
+        weight_decay: float = 0.0,
         refresh_every: int = 10,
     ) -> None:
         if refresh_every < 1:
             raise ValueError(f"refresh_every {refresh_every} must be at least 1")
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "refresh_every": refresh_every}
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        defaults["refresh_every"] = refresh_every
         super().__init__(parameters, defaults)
 
     @torch.no_grad()
@@ -59,6 +62,8 @@ class Soap(torch.optim.Optimizer):
         spread = (state["square"] / (1 - second**count)).sqrt_().add_(group["eps"])
         change = _to_basis(state["mean"] / (1 - first**count), state).div_(spread)
         change = _from_basis(change, state).reshape(grad.shape)
+        if matrix.dim() > 1:
+            parameter.mul_(1 - group["lr"] * group["weight_decay"])
         parameter.sub_(change, alpha=group["lr"])
         if matrix.dim() > 1:
             state["rows"].lerp_(matrix @ matrix.T, 1 - second)

@@ -42,6 +42,7 @@ class StageOptions:
     learning_rate: float
     final_learning_rate: float
     warm_up: int
+    weight_decay: float
     ema_decay: float
     log_every: int
     evaluate_every: int
@@ -256,8 +257,10 @@ class Stage:
 def _optimizer_of(objective: Objective, options: StageOptions) -> torch.optim.Optimizer:
     parameters = [p for p in objective.parameters() if p.requires_grad]
     if options.optimizer == "soap":
-        return Soap(parameters, options.learning_rate)
-    return torch.optim.Adam(parameters, lr=options.learning_rate, foreach=True)
+        return Soap(parameters, options.learning_rate, weight_decay=options.weight_decay)
+    return torch.optim.AdamW(
+        parameters, options.learning_rate, weight_decay=options.weight_decay, foreach=True
+    )
 
 
 def _layout_of(parameter: Tensor) -> torch.memory_format:

@@ -116,6 +116,17 @@ def test_saved_state_goes_on_where_it_was() -> None:
     torch.testing.assert_close(other, weight, rtol=0, atol=0)
 
 
+def test_weight_decay_shrinks_matrices_apart_from_the_gradient() -> None:
+    plain, decayed = nn.Linear(3, 2), nn.Linear(3, 2)
+    decayed.load_state_dict(plain.state_dict())
+    start = plain.weight.detach().clone()
+    for layer, decay in ((plain, 0.0), (decayed, 0.5)):
+        layer(torch.ones(1, 3)).sum().backward()
+        Soap(layer.parameters(), 0.1, weight_decay=decay).step()
+    torch.testing.assert_close(plain.weight - decayed.weight, 0.05 * start)
+    torch.testing.assert_close(plain.bias, decayed.bias)
+
+
 def test_wrong_use_is_refused() -> None:
     with pytest.raises(ValueError, match="refresh_every 0 must be at least 1"):
         Soap([nn.Parameter(torch.zeros(2))], 0.1, refresh_every=0)

@@ -223,6 +223,11 @@ def test_flag_that_contradicts_the_resumed_run_is_refused(
     ("options", "message"),
     [
         (["--iterations", "0"], "iterations 0 must be at least 1"),
+        (["--weight-decay", "-0.1"], "weight_decay -0.1 must not be negative"),
+        (
+            ["--h264-crf", "20", "60"],
+            "h264_crf (20, 60) must be different whole numbers of 0 to 51",
+        ),
         (["--ema-decay", "1"], r"ema_decay 1.0 must be in [0, 1)"),
         (["--learning-rate", "0"], "learning rates 0.0 to"),
         (["--evaluate-every", "3"], "evaluate_every 3 must be a multiple of log_every 2"),
