@@ -17,15 +17,17 @@ from export.float_graph import Check, FloatGraph, build_float_graph
 from export.graph import residual_convolutions
 from export.half import to_half
 from export.int8 import Int8Build, Measure, Trained, build_int8
-from export.latency import measure_latency
-from export.native_pack import NativeModel, Unpacked, pack_or_reason
+from export.latency import measure_latency, native_latency
+from export.native_pack import NativeModel, Unpacked, pack_native, pack_or_reason
 from export.plan import OFFERED, BuildPlan
+from export.qdq import quantize
 from export.report import BuildFacts, report_html, report_json, report_of
 from export.source import Source
 from export.verify import (
     NATIVE_SHARE,
     TILED_LEVELS,
     HeldOut,
+    Plane,
     Quality,
     bicubic_scores,
     check_bytes,
@@ -96,6 +98,7 @@ def build_bundle(source: Source, plan: BuildPlan, say: Say) -> dict[str, Any]:
             int8=built.int8,
             native=native,
             inputs=tuple(node.input[0] for node in residual_convolutions(base.twin.graph)),
+            mixed_ms=_mixed_latency(built.int8, native, plan, largest),
             latency=latency,
             frames=frames,
         )
@@ -231,8 +234,26 @@ def _check_native(folder: Path, plan: BuildPlan, pairs: Sequence[HeldOut], say: 
             say(f"native       not compared: {error}")
             return checks
         title = f"{name}: native engine beyond a level of ONNX Runtime"
-        checks.append(Check(title, share, NATIVE_SHARE, "of samples"))
+        checks.append(Check(title, share, NATIVE_SHARE[name], "of samples"))
     return checks
+
+
+def _mixed_latency(
+    int8: Int8Build | None, native: NativeModel | Unpacked, plan: BuildPlan, picture: Plane
+) -> tuple[float, ...]:
+    """Native milliseconds with everything quantised, then with each layer that stays float."""
+    if int8 is None or not int8.kept_float or not isinstance(native, NativeModel):
+        return ()
+    keep_float: frozenset[str] = frozenset()
+    models = []
+    for tensors in ((), *(kept.tensors for kept in int8.kept_float)):
+        keep_float |= frozenset(tensors)
+        twin = quantize(int8.float_twin, dict(int8.table.ranges), keep_float=keep_float)
+        models.append(pack_native(int8.float_twin, plan.scale, int8_twin=twin).data)
+    try:
+        return tuple(native_latency(models, picture, scale=plan.scale, threads=plan.threads))
+    except UnsupportedError:
+        return ()
 
 
 def _crops(built: Precisions, pairs: Sequence[HeldOut], plan: BuildPlan) -> list[Crop]:

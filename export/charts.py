@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 MOST_PICTURES = 10
+MOST_TIMES_MEDIAN = 4
 COLOURS = {
     "bicubic": "#9aa5b1",
     "fp32": "#1d4e89",
@@ -56,16 +57,35 @@ def latency_chart(results: Sequence[Mapping[str, Any]]) -> str:
 def observer_chart(drops: Mapping[str, float], chosen: str, allowed: float) -> str:
     """Loss of each observer with everything quantised, against the gate."""
     figure, axes = _figure(6.4, 0.9 + 0.36 * len(drops))
+    # An observer that fails would leave the others no room: its bar ends at the edge.
+    edge = max(allowed, MOST_TIMES_MEDIAN * sorted(drops.values())[len(drops) // 2])
     for row, (name, drop) in enumerate(drops.items()):
         colour = COLOURS["int8"] if name == chosen else COLOURS["bicubic"]
-        axes.barh(row, drop, 0.55, color=colour)
-        axes.text(max(drop, 0), row, f"  {drop:.3f}", va="center", fontsize=8.5, color=INK)
+        shown = min(drop, edge)
+        axes.barh(row, shown, 0.55, color=colour)
+        label = f"  {drop:.3f}" if shown == drop else f"  {drop:.3f}, beyond the scale"
+        axes.text(max(shown, 0), row, label, va="center", fontsize=8.5, color=INK)
     axes.axvline(allowed, color="#c81e1e", linewidth=1.2, linestyle="--")
     axes.text(allowed, -0.62, f"allowed {allowed:g} dB", fontsize=8, color="#c81e1e", ha="center")
     axes.set_yticks(range(len(drops)), list(drops))
     axes.invert_yaxis()
-    axes.set_xlim(min(0, *drops.values()), 1.25 * max(allowed, *drops.values()))
+    axes.set_xlim(min(0, *drops.values()), 1.25 * min(edge, max(allowed, *drops.values())))
     axes.set_xlabel("dB lost against fp32, everything quantised")
+    return _svg(figure)
+
+
+def layer_chart(drops: Mapping[str, float], kept: Collection[str]) -> str:
+    """Loss of each convolution if it alone is quantised; those that stay float in grey."""
+    figure, axes = _figure(6.4, 0.9 + 0.3 * len(drops))
+    for row, (name, drop) in enumerate(drops.items()):
+        colour = COLOURS["bicubic"] if name in kept else COLOURS["int8"]
+        axes.barh(row, drop, 0.55, color=colour)
+        axes.text(max(drop, 0), row, f"  {drop + 0.0:.3f}", va="center", fontsize=8.5, color=INK)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set_yticks(range(len(drops)), [_shortened(name) for name in drops])
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.set_xlabel("dB lost against fp32 if this convolution alone is quantised")
     return _svg(figure)
 
 

@@ -14,7 +14,7 @@ from calibration.observers import OBSERVERS
 from calibration.table import CalibrationTable
 from export.equalize import equalized, joints
 from export.errors import ParityError
-from export.graph import encode, residual_convolutions
+from export.graph import constants, encode, residual_convolutions
 from export.qdq import quantizable_tensors, quantize
 from export.sensitivity import find_float_tensors
 from export.verify import HeldOut, graph_scores, mean, signless
@@ -22,7 +22,7 @@ from export.verify import HeldOut, graph_scores, mean, signless
 
 @dataclass(frozen=True)
 class KeptLayer:
-    """A convolution whose input and weight stay float32, and the loss in dB from then on."""
+    """A convolution whose input and weight stay float32, and the loss in dB with it."""
 
     layer: str
     tensors: tuple[str, ...]
@@ -34,12 +34,14 @@ class Int8Build:
     """The graph and how it was found; ``observer_drops`` are fully quantised, in dB.
 
     ``float_twin`` is the float graph of the bundle: the given one, or that one equalised.
+    ``layer_drops`` is the loss in dB of each convolution, by name, if it alone is quantised.
     """
 
     twin: onnx.ModelProto
     float_twin: onnx.ModelProto
     table: CalibrationTable
     observer_drops: Mapping[str, float]
+    layer_drops: Mapping[str, float]
     kept_float: tuple[KeptLayer, ...]
 
 
@@ -84,7 +86,7 @@ def build_int8(
     for candidate in _candidates(twin, frames, trained):
         name = candidate.name
         tried[name] = candidate
-        drops[name] = measure.drop_of(quantize(candidate.twin, candidate.ranges))
+        drops[name] = measure.drop_of(candidate.quantized())
         say(f"int8         observer {name}: drop {signless(drops[name], 3):.3f} dB")
     best = min(drops, key=lambda name: drops[name])
     chosen = tried[best]
@@ -96,16 +98,17 @@ def build_int8(
                 f"more than the {budget_db:g} allowed; build without them or raise --max-drop int8="
             )
         say(f"int8         over the {budget_db:g} dB allowed; looking for what must stay float")
-        kept = kept_layers(chosen.twin, chosen.ranges, measure, budget_db)
+        kept = kept_layers(chosen, measure, budget_db)
         for step in kept:
             say(f"int8         {step.layer} stays float: drop {step.drop_db:.3f} dB")
     keep_float = frozenset(tensor for step in kept for tensor in step.tensors)
     digest = hashlib.sha256(encode(chosen.twin)).hexdigest()
     return Int8Build(
-        quantize(chosen.twin, chosen.ranges, keep_float=keep_float),
+        chosen.quantized(keep_float),
         chosen.float_twin,
         CalibrationTable(best, chosen.ranges, digest, frames.digest),
         drops,
+        layer_drops(chosen, measure),
         kept,
     )
 
@@ -118,6 +121,16 @@ class Candidate:
     twin: onnx.ModelProto
     float_twin: onnx.ModelProto
     ranges: dict[str, float]
+
+    @property
+    def tensors(self) -> dict[str, tuple[str, str]]:
+        """Input and weight of each learnt convolution, by name."""
+        nodes = residual_convolutions(self.twin.graph)
+        return {node.name: (node.input[0], node.input[1]) for node in nodes}
+
+    def quantized(self, keep_float: frozenset[str] = frozenset()) -> onnx.ModelProto:
+        """The Q/DQ graph with these tensors in float."""
+        return quantize(self.twin, self.ranges, keep_float=keep_float)
 
 
 def _candidates(
@@ -147,27 +160,38 @@ def _candidates(
             yield Candidate(observer + suffix, graph, graph, ranges)
 
 
-def kept_layers(
-    twin: onnx.ModelProto, ranges: dict[str, float], measure: Measure, budget_db: float
-) -> tuple[KeptLayer, ...]:
+def layer_drops(candidate: Candidate, measure: Measure) -> dict[str, float]:
+    """Loss in dB of each learnt convolution if it alone is quantised."""
+    tensors = candidate.tensors
+    every = frozenset(tensor for pair in tensors.values() for tensor in pair)
+    return {
+        layer: measure.drop_of(candidate.quantized(every - frozenset(pair)))
+        for layer, pair in tensors.items()
+    }
+
+
+def kept_layers(candidate: Candidate, measure: Measure, budget_db: float) -> tuple[KeptLayer, ...]:
     """The convolutions to keep float, found by measuring; ParityError if none are enough.
 
-    Whole convolutions, since one with a single quantised input runs in float anyway.
+    Whole convolutions, since one with a single quantised input runs in float anyway. What one
+    costs is its number of multiplications a pixel.
     """
-    tensors = {n.name: (n.input[0], n.input[1]) for n in residual_convolutions(twin.graph)}
+    tensors = candidate.tensors
+    arrays = constants(candidate.twin.graph)
+    costs = {layer: float(arrays[weight].size) for layer, (_, weight) in tensors.items()}
     measured: dict[frozenset[str], float] = {}
 
     def drop_of(layers: Iterable[str]) -> float:
         keep_float = frozenset(tensor for layer in layers for tensor in tensors[layer])
         if keep_float not in measured:
-            quantized = quantize(twin, ranges, keep_float=keep_float)
-            measured[keep_float] = measure.drop_of(quantized)
+            measured[keep_float] = measure.drop_of(candidate.quantized(keep_float))
         return measured[keep_float]
 
     least = drop_of(tensors)
     found = list(tensors)
     if least <= budget_db:
-        found = [k.tensor for k in find_float_tensors(found, drop_of, budget_db=budget_db)]
+        kept = find_float_tensors(found, drop_of, cost_of=costs.__getitem__, budget_db=budget_db)
+        found = [k.tensor for k in kept]
     if len(found) == len(tensors):
         costly = sorted(tensors, key=lambda layer: drop_of([layer]))
         raise ParityError(

@@ -55,6 +55,28 @@ def measure_latency(
     }
 
 
+def native_latency(
+    models: Sequence[bytes], picture: Plane, *, scale: int, threads: int = 0
+) -> list[float]:
+    """Median milliseconds of each native model in int8, in turns, frames as above.
+
+    Raises UnsupportedError if this installation has no native engine.
+    """
+    from runtime.backends.native import load_core
+
+    core = load_core()
+    engines = [core.Upscaler(model, "int8", threads) for model in models]
+    frame = _repeated(picture, OUTPUT_WIDTH // scale, OUTPUT_HEIGHT // scale)
+    sr = np.empty((frame.shape[0] * scale, frame.shape[1] * scale), np.uint8)
+    samples: list[list[float]] = [[] for _ in engines]
+    for _ in range(WARM_UP + LEAST_SAMPLES):
+        for engine, taken in zip(engines, samples, strict=True):
+            start = time.perf_counter()
+            engine.upscale(frame, sr)
+            taken.append(time.perf_counter() - start)
+    return [1e3 * float(np.median(taken[WARM_UP:])) for taken in samples]
+
+
 def _repeated(picture: Plane, width: int, height: int) -> Plane:
     rows, columns = -(-height // picture.shape[0]), -(-width // picture.shape[1])
     return np.ascontiguousarray(np.tile(picture, (rows, columns))[:height, :width])

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from calibration.frames import CalibrationFrames
-from export.charts import gain_chart, latency_chart, observer_chart
+from export.charts import gain_chart, latency_chart, layer_chart, observer_chart
 from export.crops import Crop
 from export.float_graph import Check
 from export.int8 import Int8Build
@@ -46,6 +46,7 @@ class BuildFacts:
     native: NativeModel | Unpacked
     inputs: tuple[str, ...]
     latency: dict[str, Any]
+    mixed_ms: tuple[float, ...]
     frames: CalibrationFrames
 
 
@@ -68,7 +69,9 @@ def report_of(facts: BuildFacts, files: Mapping[str, FileEntry], size: int) -> d
         "bicubic": {"psnr": mean(facts.bicubic), "per_picture": dict(facts.bicubic)},
         "observer": int8.table.observer if int8 else None,
         "observer_drops": dict(int8.observer_drops) if int8 else {},
+        "layer_drops": dict(int8.layer_drops) if int8 else {},
         "kept_float": [asdict(kept) for kept in int8.kept_float] if int8 else [],
+        "mixed_ms": [round(ms, 3) for ms in facts.mixed_ms],
         "layers": _layer_rows(facts),
         "int8_layers": _int8_count(facts),
         "native": _native_values(facts.native),
@@ -109,6 +112,9 @@ def report_html(report: Mapping[str, Any], crops: Sequence[Crop]) -> str:
     if report["observer"]:
         charts["observers"] = observer_chart(
             report["observer_drops"], report["observer"], quality["int8"]["allowed_db"]
+        )
+        charts["layers"] = layer_chart(
+            report["layer_drops"], {kept["layer"] for kept in report["kept_float"]}
         )
     environment.filters["signless"] = signless
     page = environment.get_template("report.html.j2").render(

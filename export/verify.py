@@ -32,7 +32,9 @@ RESPONSE_LIMIT = 50.0
 # The law of tiling on vendor float engines.
 TILED_LEVELS, TILED_SHARE = 1, 1e-4
 # INT8 rounds again and again: a sum that lies on the border of two levels may fall to either side.
-NATIVE_SHARE = 1e-3
+# In INT8 another order of additions may round an activation to the next level; where few levels
+# carry the picture, as in the paper's form, one more is more than a grey level.
+NATIVE_SHARE = {"fp32": 1e-3, "int8": 1e-2}
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ def check_native(
 ) -> float:
     """Share of samples in which the native engine is more than a level from ONNX Runtime.
 
-    Raises ParityError above one in a thousand, UnsupportedError if this installation cannot run the
+    Raises ParityError above NATIVE_SHARE, UnsupportedError if this installation cannot run the
     native engine.
     """
     from runtime.upscaler import Upscaler
@@ -233,10 +235,11 @@ def check_native(
             levels = np.abs(native.upscale_luma(pair.lr) - expected)
             beyond += int((levels > 1).sum())
             total += levels.size
-    if beyond > NATIVE_SHARE * total:
+    allowed = NATIVE_SHARE[precision]
+    if beyond > allowed * total:
         raise ParityError(
             f"{precision} of the native engine differs from ONNX Runtime by more than a level on "
-            f"{beyond / total:.2%} of samples; at most {NATIVE_SHARE:.2%} is allowed"
+            f"{beyond / total:.2%} of samples; at most {allowed:.2%} is allowed"
         )
     return beyond / total
 

@@ -86,10 +86,18 @@ def facts_for(*, kept: tuple[KeptLayer, ...] = ()) -> BuildFacts:
             name: [Layer("first", "5x5, 1 to 8", a), Layer("tail", "5x5, 8 to 4", b)]
             for name, (a, b) in precisions.items()
         },
-        int8=Int8Build(NEAREST, NEAREST, table, {"minmax": 0.06, "mse": 0.04}, kept),
+        int8=Int8Build(
+            NEAREST,
+            NEAREST,
+            table,
+            {"minmax": 0.06, "mse": 0.04},
+            {"first": 0.03, "tail": 0.02},
+            kept,
+        ),
         native=NativeModel(b"", 2, 1),
         inputs=("lr", "a"),
         latency=LATENCY,
+        mixed_ms=(1.25, 2.5)[: 1 + len(kept)] if kept else (),
         frames=FRAMES,
     )
 
@@ -158,7 +166,7 @@ def test_page_loads_nothing_from_elsewhere() -> None:
     collector = LinkCollector()
     page = page_for(facts_for())
     collector.feed(page)
-    assert len(collector.found) == 3 * 4 + 3
+    assert len(collector.found) == 3 * 4 + 4
     assert all(link.startswith("data:image/") for link in collector.found)
     assert "url(" not in page
     assert "http" not in re.sub(r"data:[^\"]*", "", page)
@@ -169,6 +177,8 @@ def test_page_names_what_stays_float() -> None:
     page = page_for(facts_for(kept=kept))
     assert "a, tail.weight" in page
     assert "1 of 2" in page
+    assert re.search(r"none</td>\s*<td></td>\s*<td[^>]*>0\.0400 dB</td>\s*<td[^>]*>1\.25 ms", page)
+    assert "2.50 ms" in page
     assert "No tensor had to stay float" in page_for(facts_for())
 
 
