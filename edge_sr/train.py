@@ -100,7 +100,11 @@ def _add_run_options(add: Callable[..., Any]) -> None:
     add("--no-transfer", dest="transfer", action="store_false", help="start as without a teacher")
     add("--lambda-student", type=float, help="weight of the feature loss, default 1e-6")
     add("--lambda-float", type=float, help="of qat: weight of the float student, default 1")
-    add("--imitation-loss", choices=IMITATION_LOSSES, help="feature loss, default laplace")
+    add(
+        "--imitation-loss",
+        choices=IMITATION_LOSSES,
+        help="feature loss, default laplace; output: a --teacher CHECKPOINT's picture",
+    )
     add("--scale-map", choices=SCALE_MAPS, help="shape of its spread, default CxHxW")
     add("--start", choices=STARTS, help="first weights: near bicubic, or PyTorch's default")
     add("--init", metavar="CHECKPOINT", help="fine-tune these weights; with pisr the teacher's too")

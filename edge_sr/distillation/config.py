@@ -8,7 +8,8 @@ from typing import Any
 from edge_sr.data.compression import MAX_CRF
 
 METHODS = ("pisr", "baseline", "qat")
-IMITATION_LOSSES = ("laplace", "gaussian", "mae", "fitnet", "at", "srkd")
+FEATURE_LOSSES = ("laplace", "gaussian", "mae", "fitnet", "at", "srkd")
+IMITATION_LOSSES = (*FEATURE_LOSSES, "output")
 TEACHERS = ("hourglass", "plain")
 SCALE_MAPS = ("CxHxW", "Cx1x1", "1xHxW", "1x1x1")
 STARTS = ("bicubic", "default")
@@ -25,7 +26,8 @@ class RunConfig:
     encoder's picture (equation 4), ``lambda_student`` the feature loss (equation 7);
     ``teacher_form`` is hourglass, or plain for a teacher without encoder, and ``transfer`` starts
     the student from an hourglass's decoder. ``teacher`` is a run whose teacher is taken instead of
-    training one, or the checkpoint of a network that sees LR, whose features are imitated.
+    training one, or the checkpoint of a network that sees LR, whose features are imitated, or whose
+    picture if ``imitation_loss`` is output.
     ``lambda_float`` weighs a QAT student's distance from its float form.
 
     Training pictures are used at 1/shrink of their size for each of ``shrinks``, equally often;
@@ -76,6 +78,10 @@ class RunConfig:
         _require(
             self.imitation_loss in IMITATION_LOSSES,
             f"imitation loss {self.imitation_loss!r} is not one of {IMITATION_LOSSES}",
+        )
+        _require(
+            self.imitation_loss != "output" or str(self.teacher).endswith(".safetensors"),
+            "imitation loss output needs a network that sees LR: --teacher CHECKPOINT",
         )
         _require(
             self.teacher_form in TEACHERS,

@@ -54,7 +54,7 @@ class StatisticalMapLoss(nn.Module):
 
 
 def distillation_loss(name: str, channels: int, *, scale_map: str) -> nn.Module:
-    """The loss of a name in ``config.IMITATION_LOSSES`` for features of ``channels`` channels."""
+    """The loss of a name in ``config.FEATURE_LOSSES`` for features of ``channels`` channels."""
     from edge_sr.distillation.vid import VidLoss
 
     if name in ("laplace", "gaussian"):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from edge_sr.distillation.features import distillation_loss
 from edge_sr.models.fsrcnn import Fsrcnn
-from edge_sr.models.pisr_teacher import PisrTeacher, PlainTeacher, Teacher
+from edge_sr.models.pisr_teacher import LrTeacher, PisrTeacher, PlainTeacher, Teacher
 
 Terms = dict[str, Tensor]
 
@@ -82,6 +82,26 @@ class PlainTeacherStage(Objective):
         del lr
         sr: Tensor = self.model(hr)
         return sr
+
+
+class OutputStage(Objective):
+    """|Y - Y_S| + lambda |Y_T - Y_S|: the student imitates a larger network's picture."""
+
+    def __init__(self, student: Fsrcnn, teacher: LrTeacher, *, lambda_student: float) -> None:
+        super().__init__()
+        self.model = student
+        self._frozen = [teacher.requires_grad_(False).eval()]
+        self.weights = {"reconstruction": 1.0, "distillation": lambda_student}
+
+    def forward(self, lr: Tensor, hr: Tensor) -> Terms:
+        """LR [N, 1, h, w] and HR [N, 1, H, W] in [0, 1]."""
+        sr = self.model(lr)
+        with torch.no_grad():
+            target = self._frozen[0].network(lr)
+        return {
+            "reconstruction": (sr - hr).abs().mean(),
+            "distillation": (sr - target).abs().mean(),
+        }
 
 
 class StudentStage(Objective):

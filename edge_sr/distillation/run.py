@@ -25,6 +25,7 @@ from edge_sr.distillation.config import RunConfig
 from edge_sr.distillation.pisr import (
     Baseline,
     Objective,
+    OutputStage,
     PlainTeacherStage,
     StudentStage,
     TeacherStage,
@@ -63,13 +64,7 @@ def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
         stages += stage
         if config.transfer and isinstance(teacher, PisrTeacher):
             student.load_state_dict(teacher.decoder.state_dict())
-        objective = StudentStage(
-            student,
-            teacher.to(process.device),
-            lambda_student=config.lambda_student,
-            imitation_loss=config.imitation_loss,
-            scale_map=config.scale_map,
-        )
+        objective = _imitation(config, student, teacher.to(process.device))
     if config.method == "qat":
         lr, _ = _sampler(config, training, seed=config.seed).batch(0)
         equalize_channels(student, torch.from_numpy(lr))
@@ -89,6 +84,19 @@ def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
         save_checkpoint(out / "student.safetensors", student, metadata)
         _write_json(out / "summary.json", summary)
     return summary
+
+
+def _imitation(config: RunConfig, student: Fsrcnn, teacher: Teacher) -> Objective:
+    if config.imitation_loss == "output":
+        assert isinstance(teacher, LrTeacher)  # RunConfig asks for a checkpoint
+        return OutputStage(student, teacher, lambda_student=config.lambda_student)
+    return StudentStage(
+        student,
+        teacher,
+        lambda_student=config.lambda_student,
+        imitation_loss=config.imitation_loss,
+        scale_map=config.scale_map,
+    )
 
 
 def _teacher_of(

@@ -6,14 +6,14 @@ import math
 import pytest
 import torch
 
-from edge_sr.distillation.config import IMITATION_LOSSES
+from edge_sr.distillation.config import FEATURE_LOSSES
 from edge_sr.distillation.ema import WeightAverage
 from edge_sr.distillation.features import distillation_loss
-from edge_sr.distillation.pisr import StudentStage, TeacherStage
+from edge_sr.distillation.pisr import OutputStage, StudentStage, TeacherStage
 from edge_sr.distillation.schedule import cosine
 from edge_sr.distillation.vid import VidLoss
 from edge_sr.models import build_model
-from edge_sr.models.pisr_teacher import PisrTeacher
+from edge_sr.models.pisr_teacher import LrTeacher, PisrTeacher
 
 
 def test_vid_estimator_has_the_papers_parameter_count() -> None:
@@ -91,6 +91,22 @@ def test_student_stage_trains_student_and_estimator_but_not_the_teacher(
     assert not any(name.startswith("_frozen") for name in stage.state_dict())
 
 
+def test_output_stage_compares_with_the_teachers_picture() -> None:
+    student = build_model("fsrcnn", 2, d=8, s=4, m=1)
+    network = build_model("fsrcnn", 2, d=6, s=4, m=1)
+    stage = OutputStage(student, LrTeacher(network), lambda_student=0.5)
+    lr, hr = torch.rand(2, 1, 8, 8), torch.rand(2, 1, 16, 16)
+    terms = stage(lr, hr)
+    expected = (student(lr) - network(lr)).abs().mean()
+    torch.testing.assert_close(terms["distillation"], expected)
+    assert stage.weights == {"reconstruction": 1.0, "distillation": 0.5}
+    terms["distillation"].backward()
+    assert all(p.grad is None for p in network.parameters())
+    assert all(p.grad is not None for p in student.parameters())
+    twin = OutputStage(student, LrTeacher(student), lambda_student=0.5)
+    assert float(twin(lr, hr)["distillation"]) == 0
+
+
 def test_cosine_starts_and_ends_at_its_rates_in_1000_steps() -> None:
     rates = [cosine(i, 5000, first=1e-3, last=1e-5) for i in range(5000)]
     assert rates[0] == 1e-3
@@ -142,6 +158,6 @@ def test_fitnet_compares_after_its_regressor() -> None:
 
 
 def test_every_imitation_loss_of_the_options_exists() -> None:
-    for name in IMITATION_LOSSES:
+    for name in FEATURE_LOSSES:
         features = torch.rand(1, 4, 3, 3)
         assert torch.isfinite(distillation_loss(name, 4, scale_map="CxHxW")(features, features))

@@ -196,6 +196,8 @@ def test_a_network_that_sees_lr_may_teach(
     options = ("--iterations", "4", "--teacher", teacher, "--imitation-loss", "fitnet")
     assert train(tmp_path / "run", data, *options) == 0
     assert set(logs(tmp_path / "run")) == {"student"}
+    options = (*options[:-1], "output", "--lambda-student", "1")
+    assert train(tmp_path / "output", data, *options) == 0
     capsys.readouterr()
     assert train(tmp_path / "x3", data, *options, "--scale", "3") == 1
     assert "upscales by 2" in capsys.readouterr().err
@@ -228,6 +230,7 @@ def test_flag_that_contradicts_the_resumed_run_is_refused(
             ["--h264-crf", "20", "60"],
             "h264_crf (20, 60) must be different whole numbers of 0 to 51",
         ),
+        (["--method", "pisr", "--imitation-loss", "output"], "needs a network that sees LR"),
         (["--ema-decay", "1"], r"ema_decay 1.0 must be in [0, 1)"),
         (["--learning-rate", "0"], "learning rates 0.0 to"),
         (["--evaluate-every", "3"], "evaluate_every 3 must be a multiple of log_every 2"),
