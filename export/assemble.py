@@ -136,7 +136,7 @@ def build_precisions(
     say(f"fp32         {mean(scores):.3f} dB on held-out pictures")
     checks, int8 = [], None
     if "int8" in plan.graphs:
-        measure = Measure(pairs, plan.scale, mean(scores), plan.threads)
+        measure = Measure(twin, pairs, plan.scale, threads=plan.threads)
         int8 = build_int8(
             twin, frames, measure, budget_db=plan.max_drop["int8"], say=say, trained=trained
         )

@@ -54,8 +54,10 @@ def latency_chart(results: Sequence[Mapping[str, Any]]) -> str:
     return _svg(figure)
 
 
-def observer_chart(drops: Mapping[str, float], chosen: str, allowed: float) -> str:
-    """Loss of each observer with everything quantised, against the gate."""
+def observer_chart(
+    drops: Mapping[str, float], distances: Mapping[str, float], chosen: str, allowed: float
+) -> str:
+    """Loss of each observer with everything quantised, against the gate; distance from fp32."""
     figure, axes = _figure(6.4, 0.9 + 0.36 * len(drops))
     # An observer that fails would leave the others no room: its bar ends at the edge.
     edge = max(allowed, MOST_TIMES_MEDIAN * sorted(drops.values())[len(drops) // 2])
@@ -63,13 +65,14 @@ def observer_chart(drops: Mapping[str, float], chosen: str, allowed: float) -> s
         colour = COLOURS["int8"] if name == chosen else COLOURS["bicubic"]
         shown = min(drop, edge)
         axes.barh(row, shown, 0.55, color=colour)
-        label = f"  {drop:.3f}" if shown == drop else f"  {drop:.3f}, beyond the scale"
+        label = f"  {drop:.3f} dB, {distances[name]:.2f} levels from fp32"
+        label += "" if shown == drop else ", beyond the scale"
         axes.text(max(shown, 0), row, label, va="center", fontsize=8.5, color=INK)
     axes.axvline(allowed, color="#c81e1e", linewidth=1.2, linestyle="--")
     axes.text(allowed, -0.62, f"allowed {allowed:g} dB", fontsize=8, color="#c81e1e", ha="center")
     axes.set_yticks(range(len(drops)), list(drops))
     axes.invert_yaxis()
-    axes.set_xlim(min(0, *drops.values()), 1.25 * min(edge, max(allowed, *drops.values())))
+    axes.set_xlim(min(0, *drops.values()), 1.7 * min(edge, max(allowed, *drops.values())))
     axes.set_xlabel("dB lost against fp32, everything quantised")
     return _svg(figure)
 

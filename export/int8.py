@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from calibration.activations import collect_channel_ranges, collect_histograms
 from calibration.frames import CalibrationFrames
@@ -17,6 +20,7 @@ from export.errors import ParityError
 from export.graph import constants, encode, residual_convolutions
 from export.qdq import quantizable_tensors, quantize
 from export.sensitivity import find_float_tensors
+from export.session import GraphRunner
 from export.verify import HeldOut, graph_scores, mean, signless
 
 
@@ -31,8 +35,10 @@ class KeptLayer:
 
 @dataclass(frozen=True)
 class Int8Build:
-    """The graph and how it was found; ``observer_drops`` are fully quantised, in dB.
+    """The graph and how it was found.
 
+    ``observer_drops`` in dB and ``observer_distances`` from fp32 in grey levels are with everything
+    quantised.
     ``float_twin`` is the float graph of the bundle: the given one, or that one equalised.
     ``layer_drops`` is the loss in dB of each convolution, by name, if it alone is quantised.
     """
@@ -41,6 +47,7 @@ class Int8Build:
     float_twin: onnx.ModelProto
     table: CalibrationTable
     observer_drops: Mapping[str, float]
+    observer_distances: Mapping[str, float]
     layer_drops: Mapping[str, float]
     kept_float: tuple[KeptLayer, ...]
 
@@ -53,19 +60,37 @@ class Trained:
     ranges: Mapping[str, float]
 
 
-@dataclass(frozen=True)
 class Measure:
-    """How a float grey-level graph is scored: held-out pictures against fp32's mean PSNR."""
+    """Compares float grey-level graphs with ``reference``, the fp32 one, on held-out pictures."""
 
-    pairs: Sequence[HeldOut]
-    scale: int
-    reference_psnr: float
-    threads: int = 0
+    def __init__(
+        self,
+        reference: onnx.ModelProto,
+        pairs: Sequence[HeldOut],
+        scale: int,
+        *,
+        threads: int = 0,
+    ) -> None:
+        self.pairs, self.scale, self.threads = pairs, scale, threads
+        self._psnr = mean(graph_scores(reference, pairs, scale, threads=threads))
+        self._pictures = self._upscaled(reference)
 
     def drop_of(self, twin: onnx.ModelProto) -> float:
         """Mean loss in dB."""
         scores = graph_scores(twin, self.pairs, self.scale, threads=self.threads)
-        return self.reference_psnr - mean(scores)
+        return self._psnr - mean(scores)
+
+    def distance_of(self, twin: onnx.ModelProto) -> float:
+        """Root of the mean squared distance from the reference's pictures, in grey levels."""
+        squares = [
+            float(np.mean(np.square(picture - expected)))
+            for picture, expected in zip(self._upscaled(twin), self._pictures, strict=True)
+        ]
+        return math.sqrt(sum(squares) / len(squares))
+
+    def _upscaled(self, twin: onnx.ModelProto) -> list[NDArray[np.float32]]:
+        runner = GraphRunner(twin, threads=self.threads)
+        return [runner.plane(pair.lr.astype(np.float32)) for pair in self.pairs]
 
 
 def build_int8(
@@ -79,16 +104,23 @@ def build_int8(
 ) -> Int8Build:
     """Calibrate and quantise; ParityError if the budget cannot be met even with float tensors.
 
+    The candidate whose pictures are nearest to fp32's is taken. The smallest loss would be a worse
+    guide: an error may happen to bring one of a few pictures nearer to its original.
     ``trained``, from quantisation-aware training, takes the place of all observers.
     """
     tried: dict[str, Candidate] = {}
     drops: dict[str, float] = {}
+    distances: dict[str, float] = {}
     for candidate in _candidates(twin, frames, trained):
         name = candidate.name
         tried[name] = candidate
-        drops[name] = measure.drop_of(candidate.quantized())
-        say(f"int8         observer {name}: drop {signless(drops[name], 3):.3f} dB")
-    best = min(drops, key=lambda name: drops[name])
+        quantized = candidate.quantized()
+        drops[name], distances[name] = measure.drop_of(quantized), measure.distance_of(quantized)
+        say(
+            f"int8         observer {name}: {distances[name]:.2f} levels from fp32, "
+            f"drop {signless(drops[name], 3):.3f} dB"
+        )
+    best = min(distances, key=lambda name: distances[name])
     chosen = tried[best]
     kept: tuple[KeptLayer, ...] = ()
     if drops[best] > budget_db:
@@ -108,6 +140,7 @@ def build_int8(
         chosen.float_twin,
         CalibrationTable(best, chosen.ranges, digest, frames.digest),
         drops,
+        distances,
         layer_drops(chosen, measure),
         kept,
     )

@@ -69,6 +69,7 @@ def report_of(facts: BuildFacts, files: Mapping[str, FileEntry], size: int) -> d
         "bicubic": {"psnr": mean(facts.bicubic), "per_picture": dict(facts.bicubic)},
         "observer": int8.table.observer if int8 else None,
         "observer_drops": dict(int8.observer_drops) if int8 else {},
+        "observer_distances": dict(int8.observer_distances) if int8 else {},
         "layer_drops": dict(int8.layer_drops) if int8 else {},
         "kept_float": [asdict(kept) for kept in int8.kept_float] if int8 else [],
         "mixed_ms": [round(ms, 3) for ms in facts.mixed_ms],
@@ -111,7 +112,10 @@ def report_html(report: Mapping[str, Any], crops: Sequence[Crop]) -> str:
     }
     if report["observer"]:
         charts["observers"] = observer_chart(
-            report["observer_drops"], report["observer"], quality["int8"]["allowed_db"]
+            report["observer_drops"],
+            report["observer_distances"],
+            report["observer"],
+            quality["int8"]["allowed_db"],
         )
         charts["layers"] = layer_chart(
             report["layer_drops"], {kept["layer"] for kept in report["kept_float"]}

@@ -16,7 +16,7 @@ from export.int8 import Measure, Trained, build_int8
 from export.onnx_export import export_onnx
 from export.qdq import int8_share, quantizable_tensors, quantize
 from export.rewrite import rewrite_deconvolution
-from export.verify import graph_scores, held_out_pairs, mean
+from export.verify import held_out_pairs
 
 FRAMES = CalibrationFrames(
     calibrate=(("a", synthetic_luma(48, 48)), ("b", synthetic_luma(40, 52, seed=1))),
@@ -31,7 +31,7 @@ def twin_of(network: Fsrcnn) -> onnx.ModelProto:
 
 
 def measure_for(twin: onnx.ModelProto) -> Measure:
-    return Measure(PAIRS, 2, mean(graph_scores(twin, PAIRS, 2, threads=1)), threads=1)
+    return Measure(twin, PAIRS, 2, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +49,22 @@ def uneven() -> onnx.ModelProto:
     return twin_of(network)
 
 
-def test_observer_with_the_smallest_loss_is_taken(residual: onnx.ModelProto) -> None:
+def test_distance_is_in_grey_levels_from_the_reference(residual: onnx.ModelProto) -> None:
+    measure = measure_for(residual)
+    assert measure.distance_of(residual) == 0
+    network = tiny_network()
+    with torch.no_grad():
+        network.tail.get_parameter("bias").add_(2 / 255)
+    assert measure.distance_of(twin_of(network)) == pytest.approx(2, rel=1e-3)
+
+
+def test_observer_with_the_nearest_pictures_is_taken(residual: onnx.ModelProto) -> None:
     said: list[str] = []
     built = build_int8(residual, FRAMES, measure_for(residual), budget_db=1.0, say=said.append)
     assert set(built.observer_drops) == {
         observer + suffix for observer in OBSERVERS for suffix in ("", " equalized")
     }
-    best = min(built.observer_drops, key=lambda name: built.observer_drops[name])
+    best = min(built.observer_distances, key=lambda name: built.observer_distances[name])
     assert built.table.observer == best
     assert built.table.frames_digest == "f" * 64
     assert len(said) == 2 * len(OBSERVERS)

@@ -19,7 +19,7 @@ from pictures_support import synthetic_luma
 from calibration.frames import CalibrationFrames
 from calibration.table import CalibrationTable
 from edge_sr.models.spec import ModelSpec
-from export.charts import gain_chart, latency_chart, observer_chart
+from export.charts import gain_chart, latency_chart, layer_chart, observer_chart
 from export.crops import busiest_square, crops_of
 from export.float_graph import Check
 from export.int8 import Int8Build, KeptLayer
@@ -91,6 +91,7 @@ def facts_for(*, kept: tuple[KeptLayer, ...] = ()) -> BuildFacts:
             NEAREST,
             table,
             {"minmax": 0.06, "mse": 0.04},
+            {"minmax": 0.9, "mse": 0.7},
             {"first": 0.03, "tail": 0.02},
             kept,
         ),
@@ -237,7 +238,8 @@ def test_charts_are_well_formed_pictures() -> None:
     charts = [
         gain_chart({"a <b>": 29.0}, {"fp32": {"a <b>": 31.0}, "int8": {"a <b>": 28.5}}),
         latency_chart(LATENCY["results"]),
-        observer_chart({"minmax": 0.06, "mse": -0.01}, "mse", 0.1),
+        observer_chart({"minmax": 0.06, "mse": -0.01}, {"minmax": 1.0, "mse": 0.5}, "mse", 0.1),
+        layer_chart({"first": 0.03, "tail": -0.01}, {"tail"}),
     ]
     for chart in charts:
         assert ElementTree.fromstring(chart).tag.endswith("svg")
