@@ -18,6 +18,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Score everything; returns the object of the JSON line."""
     clips = {path.name: read_luma(path, args.frames) for path in args.clips}
     rows: dict[str, dict[str, Any]] = {}
-    scale = 0
+    scale, encoded = 0, {}
     for model in args.models:
         options = evaluate.parse_args(
             [str(model), "--data", ".", "--threads", str(args.threads), "--json"]
@@ -75,11 +76,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 raise ValueError(f"{model} upscales by {found}, others by {scale}")
             if not scale:
                 scale = found
-                rows["bicubic"] = scored(_bicubic(scale), clips, args.crf, scale)
+                encoded = {name: Encoded.of(c, args.crf, scale) for name, c in clips.items()}
+                rows["bicubic"] = scored(_bicubic(scale), encoded, scale)
             for _, precision, upscale_luma in opened:
                 assert upscale_luma is not None
                 name = f"{model.stem} {precision}"
-                rows[name] = scored(_rounded(upscale_luma), clips, args.crf, scale)
+                rows[name] = scored(_rounded(upscale_luma), encoded, scale)
     record = {"scale": scale, "crf": args.crf, "frames": args.frames, "rows": rows}
     print("\n".join(table_lines(rows, args.crf)))  # noqa: T201
     if args.out:
@@ -110,29 +112,54 @@ def read_luma(path: Path, frames: int) -> list[Grey]:
     return planes
 
 
-def scored(
-    enlarge: Enlarge, clips: dict[str, list[Grey]], crfs: Sequence[int], scale: int
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Encoded:
+    """A clip, and by CRF its frames downscaled and encoded, and its first frame at rest."""
+
+    larger: list[Grey]
+    moving: dict[int, list[Grey]]
+    still: dict[int, list[Grey]]
+
+    @classmethod
+    def of(cls, frames: Sequence[Grey], crfs: Sequence[int], scale: int) -> Encoded:
+        """Encode what a clip gives at every CRF."""
+        larger = [modcrop(frame, scale) for frame in frames]
+        smaller = [downscale(frame, scale) for frame in larger]
+        rng = np.random.default_rng(0)
+        noise = rng.normal(0, NOISE, (STILL_FRAMES, *smaller[0].shape))
+        noisy = list(np.clip(np.rint(smaller[0] + noise), 0, 255).astype(np.uint8))
+        return cls(
+            larger,
+            {crf: compressed(smaller, crf) for crf in crfs},
+            {crf: compressed(noisy, crf) for crf in crfs},
+        )
+
+
+def scored(enlarge: Enlarge, clips: dict[str, Encoded], scale: int) -> dict[str, Any]:
     """All scores of one upscaler."""
+    flickers = [
+        {crf: flicker(enlarge, frames) for crf, frames in clip.still.items()}
+        for clip in clips.values()
+    ]
     return {
         "clips": {
-            name: {str(crf): clip_score(enlarge, frames, crf, scale) for crf in crfs}
-            for name, frames in clips.items()
+            name: {
+                str(crf): clip_score(enlarge, clip.larger, frames, scale)
+                for crf, frames in clip.moving.items()
+            }
+            for name, clip in clips.items()
         },
         "flicker": {
-            str(crf): float(
-                np.mean([flicker(enlarge, frames[0], crf, scale) for frames in clips.values()])
-            )
-            for crf in crfs
+            str(crf): float(np.mean([found[crf] for found in flickers])) for crf in flickers[0]
         },
         "banding": banding(enlarge, scale),
     }
 
 
-def clip_score(enlarge: Enlarge, frames: Sequence[Grey], crf: int, scale: int) -> list[float]:
-    """Mean PSNR in dB and SSIM of a clip that was downscaled and encoded."""
-    larger = [modcrop(frame, scale) for frame in frames]
-    smaller = compressed([downscale(frame, scale) for frame in larger], crf)
+def clip_score(
+    enlarge: Enlarge, larger: Sequence[Grey], smaller: Sequence[Grey], scale: int
+) -> list[float]:
+    """Mean PSNR in dB and SSIM of a clip."""
     scores = []
     for hr, lr in zip(larger, smaller, strict=True):
         sr = enlarge(lr)
@@ -140,13 +167,9 @@ def clip_score(enlarge: Enlarge, frames: Sequence[Grey], crf: int, scale: int) -
     return [float(np.mean(values)) for values in zip(*scores, strict=True)]
 
 
-def flicker(enlarge: Enlarge, frame: Grey, crf: int, scale: int) -> float:
+def flicker(enlarge: Enlarge, still: Sequence[Grey]) -> float:
     """Standard deviation over time of a scene at rest, in grey levels, mean over its pixels."""
-    rng = np.random.default_rng(0)
-    still = downscale(modcrop(frame, scale), scale).astype(np.float64)
-    noisy = [still + rng.normal(0, NOISE, still.shape) for _ in range(STILL_FRAMES)]
-    levels = [np.clip(np.rint(picture), 0, 255).astype(np.uint8) for picture in noisy]
-    seen = np.stack([enlarge(lr) for lr in compressed(levels, crf)]).astype(np.float64)
+    seen = np.stack([enlarge(lr) for lr in still]).astype(np.float64)
     return float(seen.std(axis=0).mean())
 
 

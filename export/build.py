@@ -80,7 +80,7 @@ def make_plan(args: argparse.Namespace, source: Source) -> BuildPlan:
     """What the options mean for this network; OSError if the output or the input cannot be used."""
     if args.calibration and not args.calibration.exists():
         raise FileNotFoundError(f"calibration source {args.calibration} does not exist")
-    out = args.out or default_out(source.spec.name, source.spec.scale, args.precision)
+    out = args.out or default_out(args.model or source.spec.name, source.spec.scale, args.precision)
     check_out(out, overwrite=args.overwrite)
     return BuildPlan(
         model=source.spec.name,

@@ -100,7 +100,7 @@ def default_out(model: str, scale: int, requested: tuple[str, ...]) -> Path:
 
     The residual form is the one we deploy and is not named.
     """
-    stem = re.sub(r"[^A-Za-z0-9.]+", "-", model.removesuffix("_residual")).strip("-.") or "model"
+    stem = re.sub(r"[^A-Za-z0-9.]+", "-", model.replace("_residual", "", 1)).strip("-.") or "model"
     suffix = f"-{requested[0]}" if len(requested) == 1 else ""
     return Path(f"{stem[:80]}-x{scale}{suffix}.esr")
 

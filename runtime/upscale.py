@@ -22,7 +22,7 @@ from typing import Any
 from runtime.backends import BACKENDS
 from runtime.cli import run_main
 from runtime.errors import BackendError, UnsupportedError
-from runtime.installed import SCALES, installed_bundle
+from runtime.installed import SCALES, STUDENTS, installed_bundle
 from runtime.manifest import PRECISIONS
 from runtime.picture import (
     PICTURE_SUFFIXES,
@@ -36,7 +36,7 @@ from runtime.upscaler import Upscaler
 from runtime.video.color import MATRICES
 from runtime.video.encoder import ENCODERS, PRESETS, VIDEO_SUFFIXES, EncodeOptions
 from runtime.video.pipeline import VideoOptions, output_info, upscale_video
-from runtime.video.probe import MAX_SIDE, VideoInfo
+from runtime.video.probe import MAX_SIDE, VideoInfo, is_lossy
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -56,8 +56,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.threads < 0 or args.tile_size < 0:
         parser.error("--threads and --tile-size must not be negative")
-    if args.bundle and args.scale:
-        parser.error("--scale chooses an installed bundle; leave it out with --bundle")
+    if args.bundle and (args.scale or args.content != "auto"):
+        parser.error(
+            "--scale and --content choose an installed bundle; leave them out with --bundle"
+        )
     if args.size and kind_of(args.input) != "video":
         parser.error("--size is for video")
     return args
@@ -74,8 +76,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Do what was asked; returns the JSON object."""
     kind = kind_of(args.input)
     check_paths(kind, args.input, args.output, overwrite=args.overwrite)
+    bundle = args.bundle or installed_bundle(args.scale or 2, content=content_of(args, kind))
     with Upscaler.open(
-        args.bundle or installed_bundle(args.scale or 2),
+        bundle,
         backend=args.backend,
         precision=args.precision,
         threads=args.threads,
@@ -94,6 +97,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             "backend": upscaler.info.name,
             "precision": upscaler.precision,
             "provider": upscaler.info.provider,
+            "bundle": str(bundle),
         }
     _say(args, f"wrote {args.output}  {result['frames']} frames  {result['fps']} fps")
     return result | facts
@@ -104,6 +108,13 @@ def kind_of(source: Path) -> str:
     if source.is_dir():
         return "folder"
     return "picture" if source.suffix.lower() in PICTURE_SUFFIXES else "video"
+
+
+def content_of(args: argparse.Namespace, kind: str) -> str:
+    """What the installed bundle should be made for: compressed if a video's codec is lossy."""
+    if args.content != "auto":
+        return str(args.content)
+    return "compressed" if kind == "video" and is_lossy(args.input) else "clean"
 
 
 def check_paths(kind: str, source: Path, target: Path, *, overwrite: bool) -> None:
@@ -228,6 +239,12 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--bundle", type=Path, help="default: an installed one, by --scale")
     group.add_argument(
         "--scale", type=int, choices=SCALES, help="of the installed bundle, default 2"
+    )
+    group.add_argument(
+        "--content",
+        choices=("auto", *STUDENTS),
+        default="auto",
+        help="what the installed bundle was trained on; auto: compressed for lossy video",
     )
     group.add_argument("--backend", choices=("auto", *BACKENDS), default="auto")
     group.add_argument("--precision", choices=PRECISIONS, help="default: the bundle's own")

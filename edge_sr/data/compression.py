@@ -77,12 +77,21 @@ def pan(image: NDArray[np.uint8], scale: int, rng: np.random.Generator) -> list[
 
 def clip_pairs(
     image: NDArray[np.uint8], scale: int, crfs: Sequence[int], rng: np.random.Generator
-) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """LR luminance in 0..255 and HR of one frame of a clip for each ``crf``, drawn at random."""
+) -> list[tuple[Grey, NDArray[np.float64]]]:
+    """LR and HR luminance of one frame of a clip for each ``crf``, drawn at random.
+
+    Video has both ranges: every second clip has black at 0 and white at 255 instead of 16 and 235.
+    """
     views = pan(image, scale, rng)
-    lr = [np.rint(luma_of(downscale(view, scale))).astype(np.uint8) for view in views]
+    is_full_range = bool(rng.integers(2))
+
+    def luma(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+        limited = luma_of(picture)
+        return np.clip((limited - 16) * 255 / 219, 0, 255) if is_full_range else limited
+
+    lr = [np.rint(luma(downscale(view, scale))).astype(np.uint8) for view in views]
     pairs = []
     for crf in crfs:
         chosen = int(rng.integers(FRAMES))
-        pairs.append((compressed(lr, crf)[chosen], views[chosen]))
+        pairs.append((compressed(lr, crf)[chosen], luma(views[chosen])))
     return pairs

@@ -86,7 +86,7 @@ def load_pairs(
                 pairs.append(pair_of(image, path.name, scale, shrink=shrink))
             rng = np.random.default_rng([index, shrink])
             for lr, hr in clip_pairs(_shrunk(image, shrink), scale, lossy, rng) if lossy else []:
-                pairs.append(PicturePair(path.name, _unit(lr), _unit(luma_of(hr)), shrink))
+                pairs.append(PicturePair(path.name, _unit(lr), _unit(hr), shrink))
         return pairs
 
     with ThreadPoolExecutor(threads) as pool:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 MAX_SIDE = 16384
 
 ATTACHED_PICTURE = 0x400
+# Exact, or made for editing at rates that show no artefacts.
+LOSSLESS_CODECS = frozenset(
+    {"rawvideo", "ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "lagarith", "png", "apng"}
+    | {"qtrle", "v210", "r210", "prores", "dnxhd", "cfhd", "jpeg2000"}
+)
 DEINTERLACE = "deinterlace it first, for example: ffmpeg -i IN -vf bwdif -c:a copy OUT"
 
 # Side data that says how HDR was mastered; PyAV cannot hand it to an encoder.
@@ -74,6 +79,16 @@ def probe(path: Path) -> VideoInfo:
         if frame is None:
             raise ValueError(f"{path} holds no frame that can be decoded")
         return describe(path, stream, frame)
+
+
+def is_lossy(path: Path) -> bool:
+    """Whether the main video stream's codec gives no exact copy of what was encoded.
+
+    Raises as :func:`probe`.
+    """
+    container, stream = open_video(path)
+    with container:
+        return stream.codec_context.name not in LOSSLESS_CODECS
 
 
 def open_video(path: Path) -> tuple[InputContainer, VideoStream]:

@@ -42,18 +42,22 @@ def test_banding_finds_lost_levels() -> None:
 
 
 def test_flicker_is_what_changes_over_time() -> None:
-    still = np.full((64, 64), 100, np.uint8)
-    noisy = video_quality.flicker(bicubic, still, 0, 2)
-    stronger = video_quality.flicker(lambda lr: 3 * (bicubic(lr) - 70), still, 0, 2)
+    frame = np.full((64, 64), 100, np.uint8)
+    still = video_quality.Encoded.of([frame], [0], 2).still[0]
+    noisy = video_quality.flicker(bicubic, still)
+    stronger = video_quality.flicker(lambda lr: 3 * (bicubic(lr) - 70), still)
     assert 0 < noisy < 1.5
     assert stronger == pytest.approx(3 * noisy, rel=0.01)
-    assert video_quality.flicker(lambda lr: 0 * bicubic(lr), still, 0, 2) == 0
+    assert video_quality.flicker(lambda lr: 0 * bicubic(lr), still) == 0
 
 
 def test_a_clip_is_worse_at_a_higher_crf(tmp_path: Path) -> None:
     frames = video_quality.read_luma(write_clip(tmp_path / "c.mp4"), 10)
     assert [frame.shape for frame in frames] == [(64, 96)] * 3
-    (first, _), (second, _) = (video_quality.clip_score(bicubic, frames, crf, 2) for crf in (0, 40))
+    clip = video_quality.Encoded.of(frames, [0, 40], 2)
+    (first, _), (second, _) = (
+        video_quality.clip_score(bicubic, clip.larger, clip.moving[crf], 2) for crf in (0, 40)
+    )
     assert first > second > 10
 
 

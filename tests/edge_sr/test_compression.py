@@ -83,6 +83,17 @@ def test_every_shrink_is_seen_at_every_crf(tmp_path: Path) -> None:
     np.testing.assert_array_equal(lossy.lr, same[1].lr)
 
 
+def test_both_ranges_of_video_are_seen() -> None:
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:, 32:] = 255
+    found = set()
+    for seed in range(12):
+        ((lr, hr),) = clip_pairs(image, 2, [1], np.random.default_rng(seed))
+        assert abs(int(lr.max()) - hr.max()) < 4
+        found.add((round(hr.min()), round(hr.max())))
+    assert found == {(16, 235), (0, 255)}
+
+
 @pytest.mark.parametrize("crf", [(), (52,), (20, 20), (-1,)])
 def test_crf_values_that_make_no_sense_are_refused(crf: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="h264_crf"):

@@ -22,7 +22,10 @@ def test_every_shipped_student_loads_and_its_card_is_complete(path: Path) -> Non
     model, card = load_checkpoint(path)
     is_for_int8 = path.stem.endswith("-int8")
     find = shipped_for_int8 if is_for_int8 else shipped_checkpoint
-    assert path == find(model.spec.scale, model.spec.name)
+    student = path.stem.rsplit("-x", 1)[0]
+    assert path == find(model.spec.scale, student)
+    assert student.removesuffix("-h264") == model.spec.name
+    assert bool(sum(card["training"].get("h264_crf", []))) == student.endswith("-h264")
     assert ("activation_ranges" in card) == is_for_int8
     assert card["licence"] == "CC BY-SA 4.0"
     assert card["training_pictures"]

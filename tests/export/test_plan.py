@@ -30,6 +30,7 @@ def test_fp32_is_always_built_and_the_lowest_asked_for_is_the_default() -> None:
         ("fsrcnn_residual", ("int8",), "fsrcnn-x2-int8.esr"),
         ("fsrcnn", ("fp16",), "fsrcnn-x2-fp16.esr"),
         ("fsrcnn_residual", ("fp32", "int8"), "fsrcnn-x2.esr"),
+        ("fsrcnn_residual-h264", ("int8",), "fsrcnn-h264-x2-int8.esr"),
         ("fsrcnn_l", ("int8",), "fsrcnn-l-x2-int8.esr"),
         ("my net (v1.2)", ("int8",), "my-net-v1.2-x2-int8.esr"),
         ("???", ("int8",), "model-x2-int8.esr"),

@@ -7,14 +7,17 @@ import pytest
 from pictures_support import synthetic_luma, write_pictures
 
 from runtime import Upscaler, info, read_manifest, upscale
-from runtime.installed import SCALES, installed_bundle
+from runtime.installed import SCALES, STUDENTS, installed_bundle
 
 READY = installed_bundle()
 
 
+@pytest.mark.parametrize("content", STUDENTS)
 @pytest.mark.parametrize("scale", SCALES)
-def test_installed_bundles_are_intact(scale: int, capsys: pytest.CaptureFixture[str]) -> None:
-    bundle = installed_bundle(scale)
+def test_installed_bundles_are_intact(
+    scale: int, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = installed_bundle(scale, content=content)
     assert info.main([str(bundle)]) == 0
     assert "all files intact" in capsys.readouterr().out
     manifest = read_manifest(bundle)

@@ -252,7 +252,7 @@ def test_without_a_bundle_the_error_says_how_to_build_one(
     write_picture(tmp_path / "a.png", noise(4, 4))
     code, _, err = run(capsys, tmp_path / "a.png", tmp_path / "b.png", "--scale", "3")
     assert code == 1
-    assert "no x3 bundle is installed" in err
+    assert "no x3 bundle for clean content is installed" in err
     assert "python -m export.build --scale 3" in err
 
 
@@ -269,9 +269,32 @@ def test_installed_bundle_is_chosen_by_scale(
         assert read_picture(out).shape[:2] == (side, side)
 
 
-def test_scale_beside_a_bundle_is_misuse() -> None:
+def test_installed_bundle_suits_the_content(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installed, "BUNDLES", tmp_path)
+    clean, compressed = (tmp_path / f"{name}-x2.esr" for name in ("fsrcnn", "fsrcnn-h264"))
+    for bundle in (clean, compressed):
+        make_tiny_bundle(bundle)
+    write_picture(tmp_path / "a.png", noise(4, 4))
+    make_clip(tmp_path / "a.mp4", Clip())
+    make_clip(tmp_path / "a.mkv", Clip(codec="ffv1"))
+    for name, options, expected in (
+        ("a.png", (), clean),
+        ("a.mp4", (), compressed),
+        ("a.mkv", (), clean),
+        ("a.mp4", ("--content", "clean"), clean),
+        ("a.png", ("--content", "compressed"), compressed),
+    ):
+        out = tmp_path / f"out{Path(name).suffix}"
+        code, result, _ = run(capsys, tmp_path / name, out, *options, "--overwrite")
+        assert (code, result["bundle"]) == (0, str(expected))
+
+
+@pytest.mark.parametrize("option", [("--scale", "2"), ("--content", "clean")])
+def test_choice_of_an_installed_bundle_beside_one_is_misuse(option: tuple[str, str]) -> None:
     with pytest.raises(SystemExit, match="2"):
-        upscale.main(["a.png", "b.png", "--scale", "2", "--bundle", "b.esr"])
+        upscale.main(["a.png", "b.png", *option, "--bundle", "b.esr"])
 
 
 def test_file_that_is_no_bundle_is_one_clear_error(
