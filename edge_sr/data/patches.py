@@ -70,7 +70,7 @@ def load_pairs(
 ) -> list[PicturePair]:
     """All pictures in the order of ``paths``, each decoded once, at every shrink and every CRF.
 
-    A shrink that leaves less than one LR pixel of a picture is passed over. ``crfs`` are those of
+    What leaves less than one LR pixel of a picture is passed over. ``crfs`` are those of
     H.264 (:mod:`edge_sr.data.compression`); 0 is LR as :func:`pair_of` makes it.
     """
     lossy = [crf for crf in crfs if crf != LOSSLESS]
@@ -80,7 +80,7 @@ def load_pairs(
         image = read_image(path)
         pairs = []
         for shrink in shrinks:
-            if shrink > 1 and min(image.shape[:2]) < shrink * scale:
+            if min(image.shape[:2]) < shrink * scale:
                 continue
             if LOSSLESS in crfs:
                 pairs.append(pair_of(image, path.name, scale, shrink=shrink))

@@ -76,3 +76,4 @@ def test_a_picture_too_small_for_a_shrink_is_used_at_the_others(tmp_path: Path) 
     folder = write_pictures(tmp_path, 1, height=7, width=30)
     pairs = load_pairs(list(folder.iterdir()), 2, shrinks=(1, 2, 4))
     assert [(pair.shrink, pair.hr.shape) for pair in pairs] == [(1, (6, 30)), (2, (2, 14))]
+    assert load_pairs(list(folder.iterdir()), 8, crfs=(0, 30)) == []
