@@ -95,7 +95,9 @@ class Iterations:
         objective = Baseline(student)
         if case.method == "qat":
             objective = QatStage(student, ranges, lambda_float=1.0)
-        options = StageOptions("bench", folder, 10**6, "soap", 3e-3, 1e-5, 200, 0.999, 100, 1000)
+        options = StageOptions(
+            "bench", folder, 10**6, "soap", 3e-3, 1e-5, 200, 0.0, 0.999, 100, 1000
+        )
         self.stage = Stage(objective, options, Process(0, 1, torch.device("cpu")))
         self.load = LoadWatch(os.getpid(), frozenset(usable_cpus()))
 

@@ -36,7 +36,7 @@ from runtime.upscaler import Upscaler
 from runtime.video.color import MATRICES
 from runtime.video.encoder import ENCODERS, PRESETS, VIDEO_SUFFIXES, EncodeOptions
 from runtime.video.pipeline import VideoOptions, output_info, upscale_video
-from runtime.video.probe import MAX_SIDE, VideoInfo, is_lossy
+from runtime.video.probe import MAX_SIDE, VideoInfo, shows_compression
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -111,10 +111,10 @@ def kind_of(source: Path) -> str:
 
 
 def content_of(args: argparse.Namespace, kind: str) -> str:
-    """What the installed bundle should be made for: compressed if a video's codec is lossy."""
+    """What the installed bundle should be made for: compressed if a video shows it."""
     if args.content != "auto":
         return str(args.content)
-    return "compressed" if kind == "video" and is_lossy(args.input) else "clean"
+    return "compressed" if kind == "video" and shows_compression(args.input) else "clean"
 
 
 def check_paths(kind: str, source: Path, target: Path, *, overwrite: bool) -> None:
@@ -244,7 +244,7 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
         "--content",
         choices=("auto", *STUDENTS),
         default="auto",
-        help="what the installed bundle was trained on; auto: compressed for lossy video",
+        help="what the installed bundle was trained on; auto: compressed for video that shows it",
     )
     group.add_argument("--backend", choices=("auto", *BACKENDS), default="auto")
     group.add_argument("--precision", choices=PRECISIONS, help="default: the bundle's own")

@@ -27,6 +27,8 @@ LOSSLESS_CODECS = frozenset(
     {"rawvideo", "ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "lagarith", "png", "apng"}
     | {"qtrle", "v210", "r210", "prores", "dnxhd", "cfhd", "jpeg2000"}
 )
+# H.264 of about CRF 17, where students for clean pictures and for compressed video are even.
+CLEAN_BITS_PER_PIXEL = 0.25
 DEINTERLACE = "deinterlace it first, for example: ffmpeg -i IN -vf bwdif -c:a copy OUT"
 
 # Side data that says how HDR was mastered; PyAV cannot hand it to an encoder.
@@ -81,14 +83,19 @@ def probe(path: Path) -> VideoInfo:
         return describe(path, stream, frame)
 
 
-def is_lossy(path: Path) -> bool:
-    """Whether the main video stream's codec gives no exact copy of what was encoded.
+def shows_compression(path: Path) -> bool:
+    """Whether artefacts are to be expected: a lossy codec, and few bits a pixel or unknown ones.
 
     Raises as :func:`probe`.
     """
     container, stream = open_video(path)
     with container:
-        return stream.codec_context.name not in LOSSLESS_CODECS
+        if stream.codec_context.name in LOSSLESS_CODECS:
+            return False
+        rate = fraction_of(stream.average_rate)
+        pixels = stream.width * stream.height * (float(rate) if rate else 0.0)
+        bits = stream.bit_rate or container.bit_rate
+        return not bits or not pixels or bits / pixels < CLEAN_BITS_PER_PIXEL
 
 
 def open_video(path: Path) -> tuple[InputContainer, VideoStream]:

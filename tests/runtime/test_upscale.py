@@ -277,11 +277,13 @@ def test_installed_bundle_suits_the_content(
     for bundle in (clean, compressed):
         make_tiny_bundle(bundle)
     write_picture(tmp_path / "a.png", noise(4, 4))
-    make_clip(tmp_path / "a.mp4", Clip())
+    make_clip(tmp_path / "a.mp4", Clip(width=256, height=192, options={"crf": "45"}))
+    make_clip(tmp_path / "fine.mp4", Clip(options={"crf": "1"}))
     make_clip(tmp_path / "a.mkv", Clip(codec="ffv1"))
     for name, options, expected in (
         ("a.png", (), clean),
         ("a.mp4", (), compressed),
+        ("fine.mp4", (), clean),
         ("a.mkv", (), clean),
         ("a.mp4", ("--content", "clean"), clean),
         ("a.png", ("--content", "compressed"), compressed),
