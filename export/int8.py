@@ -37,10 +37,9 @@ class KeptLayer:
 class Int8Build:
     """The graph and how it was found.
 
-    ``observer_drops`` in dB and ``observer_distances`` from fp32 in grey levels are with everything
-    quantised.
     ``float_twin`` is the float graph of the bundle: the given one, or that one equalised.
-    ``layer_drops`` is the loss in dB of each convolution, by name, if it alone is quantised.
+    ``observer_drops`` in dB and ``observer_distances`` from fp32 in grey levels are with everything
+    quantised, ``layer_drops`` in dB with one convolution alone, by name.
     """
 
     twin: onnx.ModelProto
