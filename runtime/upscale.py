@@ -85,6 +85,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         tile_size=args.tile_size,
         device=args.device,
     ) as upscaler:
+        if args.bundle is None:
+            _say(args, f"installed bundle {bundle.name}")
         start = time.monotonic()
         facts = JOBS[kind](args, upscaler)
         seconds = time.monotonic() - start

@@ -289,8 +289,9 @@ def test_installed_bundle_suits_the_content(
         ("a.png", ("--content", "compressed"), compressed),
     ):
         out = tmp_path / f"out{Path(name).suffix}"
-        code, result, _ = run(capsys, tmp_path / name, out, *options, "--overwrite")
+        code, result, err = run(capsys, tmp_path / name, out, *options, "--overwrite")
         assert (code, result["bundle"]) == (0, str(expected))
+        assert f"installed bundle {expected.name}" in err
 
 
 @pytest.mark.parametrize("option", [("--scale", "2"), ("--content", "clean")])
