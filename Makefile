@@ -1,4 +1,4 @@
-.PHONY: install lint test bundle docker constraints core core-test core-sanitize core-aarch64 core-fuzz
+.PHONY: install lint test tensorrt-bindings bundle docker constraints core core-test core-sanitize core-aarch64 core-fuzz
 
 install:  ## everything for development, in the active virtual environment
 	pip install -c constraints.txt -e ".[export,train,dev]"
@@ -12,6 +12,22 @@ lint:
 
 test:
 	pytest
+
+BINDINGS = build/tensorrt-bindings
+BINDINGS_WHEELS = tensorrt-cu12-bindings==10.3.0 tensorrt-cu13-bindings==10.13.3.9.post1 \
+	tensorrt-cu13-bindings==11.4.0.106
+
+tensorrt-bindings:  ## TensorRT's own Python bindings, for the contract tests; proprietary
+	mkdir -p $(BINDINGS)/wheels
+	set -e; for wheel in $(BINDINGS_WHEELS); do \
+		version=$${wheel##*==}; folder=$(BINDINGS)/$$version; \
+		if [ -d $$folder ]; then continue; fi; \
+		pip download --quiet --no-deps --only-binary :all: --dest $(BINDINGS)/wheels $$wheel \
+			|| { echo "no wheel of $$wheel for this Python; its tests skip"; continue; }; \
+		rm -rf $$folder.partial; \
+		python -m zipfile -e $(BINDINGS)/wheels/*$$version*.whl $$folder.partial; \
+		mv $$folder.partial $$folder; \
+	done
 
 bundle:  ## the shipped student as an INT8 bundle
 	python -m export.build --precision int8 --overwrite

@@ -10,6 +10,8 @@ COMMANDS = {
     "upscale": "runtime.upscale",
     "bench": "runtime.bench",
     "info": "runtime.info",
+    "engine": "runtime.engine",
+    "cache": "runtime.cache",
     "train": "edge_sr.train",
     "evaluate": "edge_sr.evaluate",
     "calibrate": "calibration.collect",

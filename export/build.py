@@ -27,7 +27,13 @@ from export.plan import (
     parse_precisions,
 )
 from export.source import Source, open_source
+from runtime.backends.tensorrt_cache import PlanRequest, machine_facts
+from runtime.backends.tensorrt_plan import PlanOptions, frame_profile
+from runtime.bench import parse_size
 from runtime.cli import run_main
+from runtime.engine import DEFAULT_SIZE, build_one, engine_lines
+from runtime.manifest import model_file, read_manifest
+from runtime.plan_cache import PlanCache
 
 # onnxsim is not among them: without it the graph is used as it is.
 LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "matplotlib", "jinja2", "cv2")
@@ -56,6 +62,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--calibration", type=Path, help="folder of LR pictures or a video; default: built in")
     add("--out", type=Path, help="bundle folder; default by name, as fsrcnn-x2-int8.esr")
     add("--max-drop", default="", help="loss allowed in dB, default int8=0.10,fp16=0.02,bf16=0.02")
+    add("--backend", choices=("tensorrt",), help="also build this device's engines, into its cache")
+    add("--size", type=parse_size, metavar="WxH", help="LR frames of the engines, default 640x360")
     add("--threads", type=int, default=0, help="for measuring; 0 = one per physical core")
     add("--no-html", action="store_true", help="no report.html, for a small bundle")
     add("--overwrite", action="store_true", help="replace an existing bundle")
@@ -66,6 +74,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--onnx brings its own network; leave the options of checkpoints out")
     if args.checkpoint and args.model:
         parser.error("--model chooses a shipped student, --checkpoint names its own; give one")
+    if args.size and not args.backend:
+        parser.error("--size is for --backend tensorrt; a bundle serves every size")
     if args.threads < 0:
         parser.error(f"--threads {args.threads} must not be negative")
     try:
@@ -109,6 +119,8 @@ def check_libraries() -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Plan, build, verify, report; returns the object of the JSON line."""
     check_libraries()
+    if args.backend:
+        machine_facts()  # no TensorRT or no GPU is known before minutes are spent
     from export.assemble import build_bundle
 
     say = _silent if args.json else _to_stderr
@@ -127,7 +139,25 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     report = build_bundle(source, plan, say)
     if not args.json:
         sys.stdout.write("\n".join(outcome_lines(plan, report)) + "\n")
-    return {**result, "precisions": report["precisions"], **shown_numbers(report)}
+    result |= {"precisions": report["precisions"], **shown_numbers(report)}
+    if args.backend:
+        result["engines"] = build_engines(plan, args.size or DEFAULT_SIZE, is_silent=args.json)
+    return result
+
+
+def build_engines(
+    plan: BuildPlan, size: tuple[int, int], *, is_silent: bool
+) -> list[dict[str, Any]]:
+    """TensorRT plans of the requested precisions for whole LR frames, as ``runtime.engine``'s."""
+    manifest = read_manifest(plan.out)
+    results = []
+    for precision in plan.requested:
+        name, profile = model_file(precision), frame_profile(*size)
+        request = PlanRequest(plan.out, manifest, name, profile, PlanOptions())
+        results.append(build_one(request, PlanCache()))
+        if not is_silent:
+            sys.stdout.write("\n".join(engine_lines(results[-1])) + "\n")
+    return results
 
 
 def shown_numbers(report: dict[str, Any]) -> dict[str, Any]:

@@ -13,3 +13,7 @@ class UnsupportedError(RuntimeError):
 
 class BackendError(RuntimeError):
     """A vendor library failed; its text is kept."""
+
+
+class DeviceMemoryError(BackendError):
+    """The device has no memory left for this; smaller frames or tiles may do."""

@@ -9,11 +9,14 @@ from pathlib import Path
 from runtime.backends.base import Backend, BackendInfo, FrameBackend
 from runtime.backends.native import NativeBackend
 from runtime.backends.onnxruntime import DEVICES, OnnxRuntimeBackend, has_cuda_provider
+from runtime.backends.tensorrt import TensorRTBackend
+from runtime.backends.tensorrt_plan import has_tensorrt
 from runtime.errors import UnsupportedError
 from runtime.manifest import Manifest
 
-# In the order in which ``auto`` tries them on a CPU, the fastest first.
+# In the order in which ``auto`` tries them, the fastest first.
 BACKENDS: dict[str, Callable[..., Backend]] = {
+    "tensorrt": TensorRTBackend,
     "native": NativeBackend,
     "onnxruntime": OnnxRuntimeBackend,
 }
@@ -77,17 +80,17 @@ def _candidates(
 ) -> list[tuple[str, str]]:
     """Backend and precision of each attempt, in order.
 
-    A GPU that ONNX Runtime was installed for comes first unless a CPU is asked for: it leaves the
-    CPU to a decoder and an encoder.
+    A GPU that TensorRT or ONNX Runtime was installed for comes first unless a CPU is asked for: it
+    leaves the CPU to a decoder and an encoder.
     """
     wanted = precision or manifest.default_precision
     if name != "auto":
         return [(name, wanted)]
-    order = [(backend, wanted) for backend in BACKENDS]
+    order = [(backend, wanted) for backend in BACKENDS if backend != "tensorrt" or has_tensorrt()]
     if precision is None and wanted == "fp32" and "bf16" in manifest.precisions:
-        order.insert(0, ("native", "bf16"))
+        order.insert(order.index(("native", wanted)), ("native", "bf16"))
     if device == "auto" and has_cuda_provider():
-        order.sort(key=lambda attempt: attempt[0] != "onnxruntime")
+        order.sort(key=lambda attempt: attempt[0] == "native")
     return order
 
 

@@ -126,7 +126,11 @@ def test_bit_depth_and_type_must_fit(x2: Path) -> None:
         ({"tile_size": 4}, ValueError, "use at least 5"),
         ({"tile_size": -1}, ValueError, "must not be negative"),
         ({"precision": "bf16"}, ValueError, "holds no bf16; it has fp32, fp16, int8"),
-        ({"backend": "nothing"}, ValueError, "'nothing' is not one of auto native onnxruntime"),
+        (
+            {"backend": "nothing"},
+            ValueError,
+            "'nothing' is not one of auto tensorrt native onnxruntime",
+        ),
         ({"threads": -2}, ValueError, "must not be negative"),
         ({"device": "tpu"}, ValueError, "is not auto, cpu or cuda"),
     ],
