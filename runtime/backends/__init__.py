@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from runtime.backends.base import Backend, BackendInfo, FrameBackend
 from runtime.backends.native import NativeBackend
-from runtime.backends.onnxruntime import DEVICES, OnnxRuntimeBackend, has_cuda_provider
+from runtime.backends.onnxruntime import DEVICES, OnnxRuntimeBackend
+from runtime.backends.onnxruntime_session import TENSORRT, has_cuda_provider
 from runtime.backends.tensorrt import TensorRTBackend
 from runtime.backends.tensorrt_plan import has_tensorrt
 from runtime.errors import UnsupportedError
@@ -19,7 +21,10 @@ BACKENDS: dict[str, Callable[..., Backend]] = {
     "tensorrt": TensorRTBackend,
     "native": NativeBackend,
     "onnxruntime": OnnxRuntimeBackend,
+    "onnxruntime-tensorrt": partial(OnnxRuntimeBackend, gpu_provider=TENSORRT),
 }
+# Never taken unless asked for: its own plans are built for each session.
+BY_NAME_ALONE = ("onnxruntime-tensorrt",)
 
 MOST_THREADS = 256
 
@@ -86,7 +91,8 @@ def _candidates(
     wanted = precision or manifest.default_precision
     if name != "auto":
         return [(name, wanted)]
-    order = [(backend, wanted) for backend in BACKENDS if backend != "tensorrt" or has_tensorrt()]
+    left_out = BY_NAME_ALONE if has_tensorrt() else (*BY_NAME_ALONE, "tensorrt")
+    order = [(backend, wanted) for backend in BACKENDS if backend not in left_out]
     if precision is None and wanted == "fp32" and "bf16" in manifest.precisions:
         order.insert(order.index(("native", wanted)), ("native", "bf16"))
     if device == "auto" and has_cuda_provider():

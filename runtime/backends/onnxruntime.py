@@ -1,26 +1,28 @@
-"""ONNX Runtime on a CPU or through its CUDA provider."""
+"""ONNX Runtime on a CPU, or on a GPU through its CUDA or TensorRT provider."""
 
 from __future__ import annotations
 
-import importlib.util
+import logging
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from runtime.backends.base import BackendInfo, Plane
+from runtime.backends.onnxruntime_session import CPU, CUDA, Session, open_session, why_not
 from runtime.errors import BackendError, ModelFormatError, UnsupportedError
 from runtime.manifest import Manifest, model_file, verify_file
 
-DEVICES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-CUDA_LIBRARY = "libonnxruntime_providers_cuda.so"
+DEVICES = ("cpu", "cuda")
+
+_log = logging.getLogger("edge_sr.onnxruntime")
 
 
 class OnnxRuntimeBackend:
     """Sessions of one precision: the uint8 graph and, once float data comes, its float twin.
 
-    ``run`` may be called from one thread at a time.
+    ``gpu_provider`` is what ``device`` cuda means, and auto where it works. ``run`` may be called
+    from one thread at a time.
     """
 
     def __init__(
@@ -32,22 +34,23 @@ class OnnxRuntimeBackend:
         threads: int,
         device: str,
         tile_size: int = 0,
+        gpu_provider: str = CUDA,
     ) -> None:
         if precision == "bf16":
             raise UnsupportedError("onnxruntime does not run bf16; choose fp32, fp16 or int8")
         self._bundle, self._manifest, self._precision = bundle, manifest, precision
         self._threads = threads or physical_cores()
-        self._provider = choose_provider(device)
-        self._sessions: dict[str, Any] = {}
-        self._load(twin=False)
+        self._provider = choose_provider(device, gpu_provider)
+        self._sessions: dict[str, Session] = {}
+        session = self._load(twin=False)
         import onnxruntime
 
         self.info = BackendInfo(
-            name="onnxruntime",
-            provider=self._provider,
+            name="onnxruntime" if gpu_provider == CUDA else "onnxruntime-tensorrt",
+            provider=session.provider,
             version=onnxruntime.__version__,
             precision=precision,
-            device="cuda" if self._provider == DEVICES["cuda"] else "cpu",
+            device="cpu" if self._provider == CPU else "cuda",
             threads=self._threads,
         )
 
@@ -70,68 +73,55 @@ class OnnxRuntimeBackend:
 
     def _run_graph(self, window: Plane) -> Plane:
         session = self._load(twin=window.dtype == np.float32)
-        window = np.ascontiguousarray(window)
         try:
-            (sr,) = session.run(None, {"lr": window[None, None]})
+            return session.run(window)
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
             raise BackendError(f"onnxruntime failed on {window.shape}: {error}") from error
-        result: Plane = sr[0, 0]
-        return result
 
     def close(self) -> None:
         """Release the sessions."""
         self._sessions.clear()
 
-    def _load(self, *, twin: bool) -> Any:
+    def _load(self, *, twin: bool) -> Session:
         name = model_file(self._precision, twin=twin)
         if name not in self._sessions:
             self._sessions[name] = self._open_session(name)
         return self._sessions[name]
 
-    def _open_session(self, name: str) -> Any:
-        import onnxruntime
-
+    def _open_session(self, name: str) -> Session:
         data = verify_file(self._bundle, name, self._manifest)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.log_severity_level = 4  # failures are raised below, not printed
-        # Spinning threads take the time that a video encoder beside them needs.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            session = onnxruntime.InferenceSession(data, options, providers=[self._provider])
+            session = open_session(
+                data, self._provider, threads=self._threads, scale=self._manifest.scale
+            )
+        except UnsupportedError:
+            raise
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
             raise ModelFormatError(
                 f"{self._bundle / name} is not a graph onnxruntime can load: {error}"
             ) from error
-        used = session.get_providers()[0]
-        if used != self._provider:
-            raise UnsupportedError(f"onnxruntime took {used} instead of {self._provider}")
-        names = [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()]
-        if names != (["lr"], ["sr"]):
-            raise ModelFormatError(f"{name} has inputs and outputs {names}, not lr and sr")
+        if session.names != (["lr"], ["sr"]):
+            raise ModelFormatError(f"{name} has inputs and outputs {session.names}, not lr and sr")
         return session
 
 
-def has_cuda_provider() -> bool:
-    """Whether the installed ONNX Runtime was built for CUDA; found out without loading it."""
-    found = importlib.util.find_spec("onnxruntime")
-    folders = found.submodule_search_locations if found else None
-    return any(Path(f, "capi", CUDA_LIBRARY).is_file() for f in folders or ())
+def choose_provider(device: str, gpu_provider: str = CUDA) -> str:
+    """Provider for auto, cpu or cuda; UnsupportedError if it cannot run here.
 
-
-def choose_provider(device: str) -> str:
-    """Provider for auto, cpu or cuda; UnsupportedError if it is not there."""
-    import onnxruntime
-
-    available = onnxruntime.get_available_providers()
-    if device == "auto":
-        return DEVICES["cuda"] if DEVICES["cuda"] in available else DEVICES["cpu"]
-    if DEVICES[device] not in available:
-        raise UnsupportedError(
-            f"device {device} needs {DEVICES[device]}; onnxruntime has {', '.join(available)}; "
-            "install onnxruntime-gpu or choose another device"
-        )
-    return DEVICES[device]
+    auto falls back to the CPU, with a warning where ONNX Runtime was built for a GPU.
+    """
+    if device == "cpu":
+        if gpu_provider != CUDA:
+            raise UnsupportedError(f"{gpu_provider} runs on a GPU, not on cpu")
+        return CPU
+    reason = why_not(gpu_provider)
+    if not reason:
+        return gpu_provider
+    if device == "auto" and gpu_provider == CUDA:
+        if "built without" not in reason:
+            _log.warning("onnxruntime runs on the CPU: %s", reason)
+        return CPU
+    raise UnsupportedError(f"{reason}; install what it needs or choose another device")
 
 
 def physical_cores() -> int:
