@@ -16,6 +16,7 @@ import argparse
 import importlib.util
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--threads", type=int, default=0, help="for measuring; 0 = one per physical core")
     add("--no-html", action="store_true", help="no report.html, for a small bundle")
     add("--overwrite", action="store_true", help="replace an existing bundle")
+    add("--triton", type=Path, metavar="DIR", help="also add it to this Triton model repository")
+    add(
+        "--triton-tensorrt",
+        type=parse_size,
+        metavar="WxH",
+        help="let Triton's ONNX Runtime use TensorRT, prepared for frames of this size",
+    )
     add("--dry-run", action="store_true", help="stop after the plan")
     add("--json", action="store_true", help="only the JSON line on stdout, nothing on stderr")
     args = parser.parse_args(argv)
@@ -76,6 +84,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--model chooses a shipped student, --checkpoint names its own; give one")
     if args.size and not args.backend:
         parser.error("--size is for --backend tensorrt; a bundle serves every size")
+    if args.triton_tensorrt and not args.triton:
+        parser.error("--triton-tensorrt needs --triton DIR")
     if args.threads < 0:
         parser.error(f"--threads {args.threads} must not be negative")
     try:
@@ -92,6 +102,8 @@ def make_plan(args: argparse.Namespace, source: Source) -> BuildPlan:
         raise FileNotFoundError(f"calibration source {args.calibration} does not exist")
     out = args.out or default_out(args.model or source.spec.name, source.spec.scale, args.precision)
     check_out(out, overwrite=args.overwrite)
+    if args.triton:
+        _check_triton(args, source, out)
     return BuildPlan(
         model=source.spec.name,
         scale=source.spec.scale,
@@ -105,6 +117,14 @@ def make_plan(args: argparse.Namespace, source: Source) -> BuildPlan:
         has_html=not args.no_html,
         threads=args.threads,
     )
+
+
+def _check_triton(args: argparse.Namespace, source: Source, out: Path) -> None:
+    from export.triton import check_repository, served_name
+
+    precisions = {"fp32", *args.precision}
+    names = [served_name(source.spec.name, source.spec.scale, p) for p in sorted(precisions)]
+    check_repository(args.triton, names, out)
 
 
 def check_libraries() -> None:
@@ -142,6 +162,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     result |= {"precisions": report["precisions"], **shown_numbers(report)}
     if args.backend:
         result["engines"] = build_engines(plan, args.size or DEFAULT_SIZE, is_silent=args.json)
+    if args.triton:
+        result["triton"] = serve(plan, args.triton, args.triton_tensorrt, is_silent=args.json)
     return result
 
 
@@ -158,6 +180,23 @@ def build_engines(
         if not is_silent:
             sys.stdout.write("\n".join(engine_lines(results[-1])) + "\n")
     return results
+
+
+def serve(
+    plan: BuildPlan, repository: Path, tensorrt: tuple[int, int] | None, *, is_silent: bool
+) -> dict[str, Any]:
+    """Add the finished bundle to a Triton model repository; returns what was added."""
+    from export.triton import add_to_repository
+
+    try:
+        models = add_to_repository(plan.out, repository, tensorrt=tensorrt)
+    except (OSError, ValueError) as error:
+        raise RuntimeError(f"bundle {plan.out} is complete, but {error}") from error
+    for model in models:
+        if not is_silent:
+            place = f"{repository / model.name} version {model.version}"
+            sys.stdout.write(f"served as {place}  (config.pbtxt {model.config})\n")
+    return {"repository": str(repository), "models": [asdict(model) for model in models]}
 
 
 def shown_numbers(report: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def staged_folder(out: Path) -> Iterator[Path]:
     """
     stage = out.with_name(f".{out.name}.{os.getpid()}.part")
     old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    with _termination_as_interrupt():
+    with termination_as_interrupt():
         shutil.rmtree(stage, ignore_errors=True)
         try:
             stage.mkdir()
@@ -56,7 +56,8 @@ def _swap(stage: Path, out: Path, old: Path) -> None:
 
 
 @contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
+def termination_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, so that what it began is taken back."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

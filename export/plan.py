@@ -96,13 +96,15 @@ def parse_max_drop(text: str) -> dict[str, float]:
 
 
 def default_out(model: str, scale: int, requested: tuple[str, ...]) -> Path:
-    """``fsrcnn-x2-int8.esr`` for one precision, ``fsrcnn-x2.esr`` for several.
-
-    The residual form is the one we deploy and is not named.
-    """
-    stem = re.sub(r"[^A-Za-z0-9.]+", "-", model.replace("_residual", "", 1)).strip("-.") or "model"
+    """``fsrcnn-x2-int8.esr`` for one precision, ``fsrcnn-x2.esr`` for several."""
     suffix = f"-{requested[0]}" if len(requested) == 1 else ""
-    return Path(f"{stem[:80]}-x{scale}{suffix}.esr")
+    return Path(f"{file_stem(model)}-x{scale}{suffix}.esr")
+
+
+def file_stem(model: str) -> str:
+    """A network's name for files; the residual form is the one we deploy and is not named."""
+    stem = re.sub(r"[^A-Za-z0-9.]+", "-", model.replace("_residual", "", 1)).strip("-.") or "model"
+    return stem[:80]
 
 
 def check_out(out: Path, *, overwrite: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from native_support import runs_bf16
@@ -123,6 +124,58 @@ def test_network_without_a_native_form_is_built_without_it(
     assert f"native       not packed: {reason}\n" in printed.err
     assert "model.native" not in read_manifest(out).files
     assert json.loads((out / "report.json").read_text())["native"] == result["native"]
+
+
+def test_build_serves_what_it_built(
+    checkpoint: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models, out = tmp_path / "models", tmp_path / "tiny.esr"
+    words = [*words_for(checkpoint, pictures, out), "--triton", str(models), "--overwrite"]
+    words += ["--max-drop", "int8=0.5", "--threads", "1"]
+    for version in (1, 2):
+        assert build.main(words) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert f"served as {models / 'fsrcnn_x2_int8'} version {version}" in lines[-2]
+        assert json.loads(lines[-1])["triton"] == {
+            "repository": str(models),
+            "models": [
+                {"name": name, "version": version, "config": ("written", "kept")[version - 1]}
+                for name in ("fsrcnn_x2_fp32", "fsrcnn_x2_int8")
+            ],
+        }
+    for precision in ("fp32", "int8"):
+        served = models / f"fsrcnn_x2_{precision}" / "2" / "model.onnx"
+        assert served.read_bytes() == (out / f"model.{precision}.onnx").read_bytes()
+        session = onnxruntime.InferenceSession(served, providers=["CPUExecutionProvider"])
+        lr = synthetic_luma(24, 40)
+        (sr,) = session.run(["sr"], {"lr": np.stack([lr, lr[::-1]])[:, None]})
+        with Upscaler.open(out, backend="onnxruntime", precision=precision) as upscaler:
+            assert np.array_equal(sr[0, 0], upscaler.upscale_luma(lr))
+            assert np.array_equal(sr[1, 0], upscaler.upscale_luma(lr[::-1]))
+
+
+def test_repository_that_fails_late_leaves_the_bundle_and_says_so(
+    checkpoint: Path,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    models, out = tmp_path / "models", tmp_path / "tiny.esr"
+
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("export.triton._add", full)
+    words = [*words_for(checkpoint, pictures, out), "--precision", "fp32", "--json"]
+    assert build.main([*words, "--triton", str(models)]) == 1
+    message = last_json(capsys)["error"]["message"]
+    assert message == (
+        f"bundle {out} is complete, but cannot write the model repository {models}: "
+        "No space left on device"
+    )
+    assert read_manifest(out).precisions[0] == "fp32"
+    assert not models.exists()
 
 
 def test_report_matches_the_manifest(bundle: Path) -> None:
@@ -292,9 +345,14 @@ def with_existing_output(folder: Path, words: dict[str, str]) -> None:
     (folder / "new.esr").mkdir()
 
 
+def with_missing_folder_for_models(folder: Path, words: dict[str, str]) -> None:
+    words["--triton"] = str(folder / "deep" / "models")
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (with_missing_folder_for_models, "for the model repository does not exist"),
         (without_pictures, "holds no picture"),
         (with_missing_pictures, "calibration source .*nowhere does not exist"),
         (with_missing_checkpoint, "nothing.safetensors does not exist"),
@@ -337,6 +395,8 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(
         ("--max-drop int4=1", "is not PRECISION=DB"),
         ("--scale 5", "invalid choice"),
         ("--threads -1", "must not be negative"),
+        ("--triton-tensorrt 640x360", "needs --triton DIR"),
+        ("--triton models --triton-tensorrt 640", "is not WxH, such as 640x360"),
     ],
 )
 def test_contradiction_is_refused_before_anything_is_opened(
