@@ -3,8 +3,9 @@
     python -m runtime.bench fsrcnn-x2-int8.esr --size 640x360
 
 One luminance frame in flight, whole and tiled, for each precision. The configurations take turns
-in short bursts, so that a change of clock or load meets all alike. stdout ends with one JSON line;
---out also writes it to a file.
+in short bursts, so that a change of clock or load meets all alike. Power mode, clocks, temperatures
+and power are recorded before and after, as far as the machine tells them. stdout ends with one JSON
+line; --out also writes it to a file.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from runtime.atomic import written_beside
 from runtime.backends import BACKENDS
 from runtime.cli import run_main
+from runtime.device_state import fixed_state, momentary_state, state_lines
 from runtime.errors import UnsupportedError
 from runtime.installed import installed_bundle
 from runtime.manifest import PRECISIONS, read_manifest
@@ -92,16 +94,19 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     tile_sizes = [0] + ([args.tile_size] if args.tile_size and manifest.tileable else [])
     width, height = args.size
     frame = moving_texture(width, height)
+    device, before = {**device_facts(), **fixed_state()}, momentary_state()
     with _opened(args, precisions, tile_sizes) as cases:
         for case in cases:
             _warm_up(case, frame)
         while any(_is_short(case, args.samples, args.seconds) for case in cases):
             for case in cases:
                 _take_turn(case, frame, args.samples, args.seconds)
+        states = {"before": before, "after": momentary_state()}
         rows = [_row(case, args.size) for case in cases]
+    device |= {moment: state for moment, state in states.items() if state}
     result = {
         "bundle": str(args.bundle),
-        "device": device_facts(),
+        "device": device,
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "results": rows,
     }
@@ -237,6 +242,7 @@ def _print_table(result: dict[str, Any]) -> None:
             f"{row['fps']:>9.1f}{row['engine_ms']:>7.2f} ms{row['tiling_ms']:>6.2f} ms"
             f"  {row['provider']}"
         )
+    lines += state_lines(device)
     for row in result["results"]:
         if "warning" in row:
             lines.append(f"warning: {row['precision']}: {row['warning']}")
