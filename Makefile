@@ -1,4 +1,4 @@
-.PHONY: install lint test tensorrt-bindings bundle docker constraints core core-test core-sanitize core-aarch64 core-fuzz
+.PHONY: install lint test tensorrt-bindings bundle docker docker-jetson docker-gpu constraints core core-test core-sanitize core-aarch64 core-fuzz
 
 install:  ## everything for development, in the active virtual environment
 	pip install -c constraints.txt -e ".[export,train,dev]"
@@ -44,6 +44,12 @@ constraints:  ## tested versions for every Python; GPU libraries stay open, torc
 docker:
 	docker build --target runtime -t edge-sr:runtime .
 	docker build --target export -t edge-sr:export .
+
+docker-jetson:  ## on a Jetson
+	docker build --target jetson -t edge-sr:jetson .
+
+docker-gpu:
+	docker build --target gpu -t edge-sr:gpu .
 
 JOBS = $(shell nproc)
 CORE = cmake -S runtime
