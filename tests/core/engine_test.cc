@@ -9,6 +9,7 @@
 #include "check.h"
 #include "kernels/families.h"
 #include "random_layer.h"
+#include "random_picture.h"
 
 namespace {
 
@@ -32,40 +33,6 @@ Network random_network(int scale, bool has_base, int layers_between) {
   network.layers.front().int8.input_scale = 1.0F / 255.0F;
   network.layers.front().int8.border = -128;
   return network;
-}
-
-template <class Sample>
-struct Picture {
-  Picture(int w, int h, SampleType t, int depth)
-      : width(w),
-        height(h),
-        type(t),
-        bit_depth(depth),
-        samples(static_cast<std::size_t>(w) * static_cast<std::size_t>(h)) {}
-
-  Plane plane() {
-    return {reinterpret_cast<std::uint8_t *>(samples.data()),    width, height,
-            static_cast<std::ptrdiff_t>(sizeof(Sample)) * width, type,  bit_depth};
-  }
-  ConstPlane view() const {
-    return {reinterpret_cast<const std::uint8_t *>(samples.data()), width, height,
-            static_cast<std::ptrdiff_t>(sizeof(Sample)) * width,    type,  bit_depth};
-  }
-
-  int width;
-  int height;
-  SampleType type;
-  int bit_depth;
-  std::vector<Sample> samples;
-};
-
-Picture<std::uint8_t> random_picture(int width, int height) {
-  Picture<std::uint8_t> picture(width, height, SampleType::kUint8, 8);
-  Random random(static_cast<std::uint32_t>(width * 1000 + height));
-  for (std::uint8_t &sample : picture.samples) {
-    sample = static_cast<std::uint8_t>(random.whole(0, 255));
-  }
-  return picture;
 }
 
 std::vector<std::uint8_t> upscaled(Engine &engine, const Picture<std::uint8_t> &lr, int threads,

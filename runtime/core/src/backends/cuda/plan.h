@@ -1,0 +1,48 @@
+// How a frame is cut into passes and tiles for one device: pure arithmetic.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "backends/cuda/constants.h"
+#include "backends/cuda/pass.h"
+#include "backends/cuda/stages.h"
+
+namespace esr::cuda {
+
+struct DeviceFacts {
+  std::int32_t capability;  // such as 90 for sm_90
+  std::int32_t multiprocessors;
+  std::int32_t shared_per_block;           // bytes that one block may have
+  std::int32_t shared_per_multiprocessor;  // bytes that its blocks share
+  char name[64];
+};
+
+struct PassPlan {
+  PassLayout layout{};
+  std::int32_t blocks = 0;  // of the launch
+  std::vector<std::uint8_t> constants;
+};
+
+struct FramePlan {
+  std::int32_t width = 0;
+  std::int32_t height = 0;
+  std::int64_t map_bytes = 0;  // of the largest map between two passes
+  std::vector<PassPlan> passes;
+};
+
+// A tile's core, in LR pixels.
+struct CoreSize {
+  int width = 0;
+  int height = 0;
+};
+
+// The cheapest passes and tiles for the frame. Throws Error(kUnsupported) if a stage's window does
+// not fit into the device's shared memory.
+FramePlan plan_frame(const Chain &chain, const DeviceFacts &device, int width, int height);
+
+// The passes with tiles of one size, cut before the stages whose numbers are given.
+FramePlan plan_frame_with(const Chain &chain, const DeviceFacts &device, int width, int height,
+                          const std::vector<int> &cuts, CoreSize core);
+
+}  // namespace esr::cuda
