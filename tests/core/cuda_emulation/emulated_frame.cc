@@ -21,7 +21,7 @@ void run_frame(const esr::cuda::FramePlan &plan, const esr::ConstPlane &lr, cons
     frame.constants = pass.constants.data();
     frame.input_map = maps[(i + 1) % 2].data();
     frame.output_map = maps[i % 2].data();
-    const Launch shape{pass.blocks, esr::cuda::kThreads,
+    const Launch shape{pass.blocks, 32 * pass.layout.warps,
                        static_cast<std::size_t>(pass.layout.shared_bytes), order};
     launch(shape, [&] { esr::cuda::run_pass(pass.layout, frame); });
   }

@@ -14,11 +14,9 @@
 
 namespace esr::cuda {
 
-constexpr int kWarps = 8;
-constexpr int kThreads = 32 * kWarps;
-constexpr int kBlocksPerMultiprocessor = 2;  // as many as registers allow
-constexpr int kMatrixRows = 16;              // pixels of one matrix product
-constexpr int kMatrices = 2;                 // a warp's products that share the weights it loads
+constexpr int kMostWarps = 16;   // of a multiprocessor: what its registers allow
+constexpr int kMatrixRows = 16;  // pixels of one matrix product
+constexpr int kMatrices = 2;     // a warp's products that share the weights it loads
 constexpr int kGroupChannels = 8;
 constexpr int kGroupBytes = 16;
 constexpr int kFragmentBytes = 256;  // weights of 16 inputs for 8 outputs
@@ -100,6 +98,7 @@ struct TailLayout {
 struct PassLayout {
   std::int32_t constants_bytes;
   std::int32_t shared_bytes;
+  std::int32_t warps;  // of a block
   std::int32_t core_width;
   std::int32_t core_height;
   std::int32_t tiles_x;

@@ -17,6 +17,7 @@ struct Thread {
   int index;
   int warp;
   int lane;
+  int warps;  // of the block
 };
 
 struct Position {
@@ -51,7 +52,7 @@ ESR_DEVICE void load_picture(const PassLayout &pass, const FrameArguments &frame
   const int x0 = tile.x0 - pass.input_margin;
   const int y0 = tile.y0 - pass.input_margin;
   constexpr float kUnit = 1.0F / kPictureUnit;
-  for (int row = thread.warp; row < pass.input_height; row += kWarps) {
+  for (int row = thread.warp; row < pass.input_height; row += thread.warps) {
     for (int column = thread.lane; column < pass.input_width; column += 32) {
       const int x = x0 + column;
       const int y = y0 + row;
@@ -70,7 +71,7 @@ ESR_DEVICE void load_map(const PassLayout &pass, const FrameArguments &frame, co
   auto *window = reinterpret_cast<uint4 *>(thread.shared + pass.input);
   const auto *map = reinterpret_cast<const uint4 *>(frame.input_map);
   const int rows = pass.input_groups * pass.input_height;
-  for (int row = thread.warp; row < rows; row += kWarps) {
+  for (int row = thread.warp; row < rows; row += thread.warps) {
     const int group = row / pass.input_height;
     const int y = y0 + row - group * pass.input_height;
     const uint4 *from = map + group * frame_pixels + std::int64_t{y} * frame.width;
@@ -256,7 +257,7 @@ ESR_DEVICE void run_stage(const StageLayout &stage, const FrameArguments &frame,
   const int pixels = region.width * region.height;
   const auto *taps = reinterpret_cast<const std::int32_t *>(thread.shared + stage.taps);
   constexpr int kPixels = kMatrices * kMatrixRows;
-  for (int begin = thread.warp * kPixels; begin < pixels; begin += kWarps * kPixels) {
+  for (int begin = thread.warp * kPixels; begin < pixels; begin += thread.warps * kPixels) {
     Rows rows[kMatrices];
     ESR_UNROLL
     for (int m = 0; m < kMatrices; ++m) {
@@ -321,7 +322,7 @@ ESR_DEVICE void run_tail(const PassLayout &pass, const Thread &thread) {
   const auto *targets = reinterpret_cast<const std::int32_t *>(thread.shared + tail.targets);
   const int pitch = tail.scale * pass.core_width;
   constexpr int kBlocks = kMatrices * kMatrixRows;
-  for (int begin = thread.warp * kBlocks; begin < blocks; begin += kWarps * kBlocks) {
+  for (int begin = thread.warp * kBlocks; begin < blocks; begin += thread.warps * kBlocks) {
     MapRows rows[kMatrices];
     ESR_UNROLL
     for (int m = 0; m < kMatrices; ++m) {
@@ -354,7 +355,7 @@ ESR_DEVICE void load_base_window(const PassLayout &pass, const FrameArguments &f
                                  const Tile &tile, const Thread &thread) {
   auto *window = reinterpret_cast<float *>(thread.shared + pass.tail.window);
   const int width = pass.core_width + 4;
-  for (int row = thread.warp; row < pass.core_height + 4; row += kWarps) {
+  for (int row = thread.warp; row < pass.core_height + 4; row += thread.warps) {
     const int y = clamped(tile.y0 - 2 + row, frame.height - 1);
     for (int column = thread.lane; column < width; column += 32) {
       const int x = clamped(tile.x0 - 2 + column, frame.width - 1);
@@ -377,7 +378,7 @@ ESR_DEVICE void enlarge_columns(const PassLayout &pass, const Thread &thread) {
   const auto *window = reinterpret_cast<const float *>(thread.shared + tail.window);
   auto *columns = reinterpret_cast<float *>(thread.shared + tail.columns);
   const int width = pass.core_width + 4;
-  for (int row = thread.warp; row < tail.scale * pass.core_height; row += kWarps) {
+  for (int row = thread.warp; row < tail.scale * pass.core_height; row += thread.warps) {
     const int y = row / tail.scale;
     const float *weight = weights + (row - y * tail.scale) * 5;
     for (int x = thread.lane; x < width; x += 32) {
@@ -429,7 +430,7 @@ ESR_DEVICE void store_pixels(const PassLayout &pass, const FrameArguments &frame
   const auto *columns = reinterpret_cast<const float *>(thread.shared + tail.columns);
   const int width = tail.scale * pass.core_width;
   const int right = frame.width * tail.scale;
-  for (int row = thread.warp; row < tail.scale * pass.core_height; row += kWarps) {
+  for (int row = thread.warp; row < tail.scale * pass.core_height; row += thread.warps) {
     const int y = tile.y0 * tail.scale + row;
     if (y >= frame.height * tail.scale) break;
     for (int begin = thread.lane * kStored; begin < width; begin += 32 * kStored) {
@@ -484,9 +485,9 @@ ESR_DEVICE void finish_pixels(const PassLayout &pass, const FrameArguments &fram
 
 ESR_DEVICE void run_pass(const PassLayout &pass, const FrameArguments &frame) {
   const int index = thread_index();
-  const Thread thread = {shared_memory(), index, index / 32, index % 32};
+  const Thread thread = {shared_memory(), index, index / 32, index % 32, pass.warps};
   const auto *constants = reinterpret_cast<const uint4 *>(frame.constants);
-  for (int i = index; i < pass.constants_bytes / 16; i += kThreads) {
+  for (int i = index; i < pass.constants_bytes / 16; i += 32 * thread.warps) {
     reinterpret_cast<uint4 *>(thread.shared)[i] = constants[i];
   }
   for (int number = block_index(); number < pass.tiles; number += block_count()) {

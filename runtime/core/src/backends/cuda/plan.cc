@@ -38,6 +38,7 @@ struct Range {
 struct Geometry {
   Range range;
   CoreSize core;
+  int warps = 0;  // of a block
   bool to_pixels = false;
   int input_margin = 0;
   Region input{};
@@ -105,8 +106,9 @@ std::int32_t constants_bytes(const Chain &chain, Range range) {
   return bytes + (chain.network->has_base ? aligned(chain.network->scale * 5 * 4) : 0);
 }
 
-Geometry geometry_of(const Chain &chain, Range range, CoreSize core) {
+Geometry geometry_of(const Chain &chain, Range range, CoreSize core, int warps) {
   Geometry geometry;
+  geometry.warps = warps;
   geometry.range = range;
   geometry.core = core;
   geometry.to_pixels = range.end == static_cast<int>(chain.stages.size());
@@ -147,7 +149,7 @@ bool fits(const Geometry &geometry, const DeviceFacts &device) {
 
 int blocks_per_multiprocessor(const Geometry &geometry, const DeviceFacts &device) {
   const int blocks = device.shared_per_multiprocessor / (geometry.shared_bytes() + kReservedBytes);
-  return std::clamp(blocks, 1, kBlocksPerMultiprocessor);
+  return std::clamp(blocks, 1, kMostWarps / geometry.warps);
 }
 
 int tiles_of(CoreSize core, int width, int height) {
@@ -157,67 +159,92 @@ int tiles_of(CoreSize core, int width, int height) {
 // ---- What a pass costs, in cycles of a multiprocessor; docs/gpu.md tells how they come about ----
 
 constexpr double kLaunchCycles = 4000.0;
-constexpr double kBarrierCycles = 600.0;
+constexpr double kBarrierCycles = 500.0;
 constexpr double kMapBytesPerCycle = 24.0;  // from and to the L2 cache
-constexpr double kInputCycles = 4.0;        // shared memory's, for 16 inputs of 16 pixels
+constexpr double kInputCycles = 4.0;        // of shared memory, for 16 inputs of 16 pixels
 constexpr double kWeightCycles = 2.0;       // for a fragment
 constexpr double kOutputCycles = 6.0;       // to activate and store 8 outputs of 16 pixels
+constexpr double kStepLatency = 60.0;       // of a warp, from the loads to the next ones
 
-// `groups` are those whose sums a warp holds.
-double product_cycles(int pixels, int steps, int groups) {
-  const int turns = kWarps * divided_up(pixels, kWarps * kMatrices * kMatrixRows);
-  return turns * (steps * (kMatrices * kInputCycles + groups * kWeightCycles) +
-                  kMatrices * groups * kOutputCycles);
+// The products of a stage, as shared memory serves them and as one warp waits for them.
+struct Products {
+  double shared = 0.0;
+  double waiting = 0.0;
+
+  void add(int pixels, int steps, int groups, int warps) {
+    const int tasks = divided_up(pixels, kMatrices * kMatrixRows);
+    shared += tasks * (steps * (kMatrices * kInputCycles + groups * kWeightCycles) +
+                       kMatrices * groups * kOutputCycles);
+    waiting += divided_up(tasks, warps) * steps * kStepLatency;
+  }
+
+  // The 1x1 convolution behind reads no inputs.
+  void add_behind(int pixels, const StageShape &shape) {
+    const int tasks = divided_up(pixels, kMatrices * kMatrixRows);
+    shared += tasks * shape.second *
+              (divided_up(shape.first, 2) * kWeightCycles + kMatrices * kOutputCycles);
+  }
+};
+
+// The window in, and the map or the pixels out.
+double transfer_cycles(const Chain &chain, const Geometry &geometry) {
+  const int input_bytes = geometry.input_groups * kGroupBytes;
+  const double in =
+      pixels_of(geometry.input) * (input_bytes == 0 ? 0.25 : input_bytes / kMapBytesPerCycle);
+  const int core_pixels = geometry.core.width * geometry.core.height;
+  if (geometry.to_pixels)
+    return in + core_pixels * chain.network->scale * chain.network->scale * 0.5;
+  const Stage &last = chain.stages[static_cast<std::size_t>(geometry.range.end) - 1];
+  const int groups = groups_of(last.last().out_channels);
+  return in + core_pixels * groups * kGroupBytes / kMapBytesPerCycle;
 }
 
-double tile_cycles(const Chain &chain, const Geometry &geometry) {
-  const int input_bytes = geometry.input_groups * kGroupBytes;
-  double cycles =
-      pixels_of(geometry.input) * (input_bytes == 0 ? 0.25 : input_bytes / kMapBytesPerCycle);
+Products products_of(const Chain &chain, const Geometry &geometry) {
+  Products products;
   for (std::size_t i = 0; i < geometry.regions.size(); ++i) {
     const Stage &stage = chain.stages[static_cast<std::size_t>(geometry.range.begin) + i];
     const StageShape &shape = kStageShapes[stage.shape];
     const int pixels = pixels_of(geometry.regions[i]);
-    cycles += product_cycles(pixels, steps_of(stage), shape.first);
-    if (shape.second > 0) {
-      cycles += product_cycles(pixels, 0, shape.second) +
-                divided_up(pixels, kMatrixRows * kMatrices) * divided_up(shape.first, 2) *
-                    shape.second * kWeightCycles;
-    }
+    products.add(pixels, steps_of(stage), shape.first, geometry.warps);
+    products.add_behind(pixels, shape);
   }
-  const int core_pixels = geometry.core.width * geometry.core.height;
-  const int groups =
-      groups_of(chain.stages[static_cast<std::size_t>(geometry.range.end) - 1].last().out_channels);
-  if (!geometry.to_pixels) return cycles + core_pixels * groups * kGroupBytes / kMapBytesPerCycle;
-  const int phases = chain.network->scale * chain.network->scale;
-  return cycles + product_cycles(core_pixels / kTailRows, tail_steps(chain), chain.tail_groups) +
-         core_pixels * phases * 0.5;
+  if (!geometry.to_pixels) return products;
+  const int pixels = geometry.core.width * geometry.core.height / kTailRows;
+  products.add(pixels, tail_steps(chain), chain.tail_groups, geometry.warps);
+  return products;
 }
 
+// Of the busiest multiprocessor. Its blocks share what memory serves and wait at the same time.
 double pass_cycles(const Chain &chain, const Geometry &geometry, const DeviceFacts &device,
                    int width, int height) {
-  const int tiles =
-      divided_up(tiles_of(geometry.core, width, height), device.multiprocessors);  // of the busiest
+  const int tiles = divided_up(tiles_of(geometry.core, width, height), device.multiprocessors);
   const int turns = divided_up(tiles, blocks_per_multiprocessor(geometry, device));
+  const Products products = products_of(chain, geometry);
   const double barriers =
       static_cast<double>(geometry.regions.size()) + (geometry.to_pixels ? 4 : 1);
-  return kLaunchCycles + tiles * tile_cycles(chain, geometry) + turns * barriers * kBarrierCycles;
+  return kLaunchCycles + tiles * (products.shared + transfer_cycles(chain, geometry)) +
+         turns * (products.waiting + barriers * kBarrierCycles);
 }
 
 struct Choice {
   double cycles = std::numeric_limits<double>::infinity();
   CoreSize core;
+  int warps = 0;
 };
 
-Choice best_core(const Chain &chain, Range range, const DeviceFacts &device, int width,
+// The cheapest tile.
+Choice best_tile(const Chain &chain, Range range, const DeviceFacts &device, int width,
                  int height) {
   Choice best;
   for (const int core_width : kCoreWidths) {
     for (const int core_height : kCoreHeights) {
-      const Geometry geometry = geometry_of(chain, range, {core_width, core_height});
-      if (!fits(geometry, device)) break;
-      const double cycles = pass_cycles(chain, geometry, device, width, height);
-      if (cycles < best.cycles) best = {cycles, {core_width, core_height}};
+      for (const int warps : {kMostWarps / 2, kMostWarps}) {
+        const CoreSize core = {core_width, core_height};
+        const Geometry geometry = geometry_of(chain, range, core, warps);
+        if (!fits(geometry, device)) break;
+        const double cycles = pass_cycles(chain, geometry, device, width, height);
+        if (cycles < best.cycles) best = {cycles, core, warps};
+      }
     }
   }
   return best;
@@ -230,6 +257,7 @@ class PassBuilder {
   PassBuilder(const Chain &chain, const Geometry &geometry) : chain_(chain), geometry_(geometry) {}
 
   PassPlan build(const DeviceFacts &device, int width, int height) {
+    pass_.warps = geometry_.warps;
     pass_.core_width = geometry_.core.width;
     pass_.core_height = geometry_.core.height;
     pass_.tiles_x = divided_up(width, pass_.core_width);
@@ -374,7 +402,7 @@ FramePlan plan_frame_with(const Chain &chain, const DeviceFacts &device, int wid
   std::vector<Geometry> passes;
   int begin = 0;
   const auto add = [&](int end) {
-    passes.push_back(geometry_of(chain, {begin, end}, core));
+    passes.push_back(geometry_of(chain, {begin, end}, core, kMostWarps / 2));
     if (!fits(passes.back(), device)) refuse(chain, {begin, end}, device);
     begin = end;
   };
@@ -386,26 +414,26 @@ FramePlan plan_frame_with(const Chain &chain, const DeviceFacts &device, int wid
 // The cheapest way through the stages: every cut is tried, and for every pass every tile.
 FramePlan plan_frame(const Chain &chain, const DeviceFacts &device, int width, int height) {
   struct Step {
-    double cycles = std::numeric_limits<double>::infinity();
+    Choice choice;  // its cycles are those of all passes so far
     int begin = 0;
-    CoreSize core;
   };
   const int count = static_cast<int>(chain.stages.size());
   std::vector<Step> steps(static_cast<std::size_t>(count) + 1);
-  steps[0].cycles = 0.0;
+  steps[0].choice.cycles = 0.0;
   for (int end = 1; end <= count; ++end) {
     Step &step = steps[static_cast<std::size_t>(end)];
     for (int begin = std::max(0, end - kMaxStages); begin < end; ++begin) {
-      const Choice choice = best_core(chain, {begin, end}, device, width, height);
-      const double cycles = steps[static_cast<std::size_t>(begin)].cycles + choice.cycles;
-      if (cycles < step.cycles) step = {cycles, begin, choice.core};
+      Choice choice = best_tile(chain, {begin, end}, device, width, height);
+      choice.cycles += steps[static_cast<std::size_t>(begin)].choice.cycles;
+      if (choice.cycles < step.choice.cycles) step = {choice, begin};
     }
-    if (step.core.width == 0) refuse(chain, {end - 1, end}, device);
+    if (step.choice.warps == 0) refuse(chain, {end - 1, end}, device);
   }
   std::vector<Geometry> passes;
   for (int end = count; end > 0; end = steps[static_cast<std::size_t>(end)].begin) {
     const Step &step = steps[static_cast<std::size_t>(end)];
-    passes.push_back(geometry_of(chain, {step.begin, end}, step.core));
+    const Choice &choice = step.choice;
+    passes.push_back(geometry_of(chain, {step.begin, end}, choice.core, choice.warps));
   }
   std::reverse(passes.begin(), passes.end());
   return plan_of(chain, device, width, height, passes);
