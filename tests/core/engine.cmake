@@ -11,8 +11,3 @@ foreach(cap ${caps})
   add_test(NAME engine_test_${cap} COMMAND engine_test)
   set_tests_properties(engine_test_${cap} PROPERTIES ENVIRONMENT EDGE_SR_ISA=${cap})
 endforeach()
-
-# The CUDA kernels on a CPU.
-esr_add_test(cuda_kernel_test cuda_emulation/emulation.cc cuda_emulation/emulated_frame.cc)
-target_compile_definitions(cuda_kernel_test PRIVATE
-  ESR_BUNDLES="${CMAKE_CURRENT_SOURCE_DIR}/../../runtime/bundles")

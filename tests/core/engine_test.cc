@@ -15,6 +15,7 @@ namespace {
 
 using namespace esr;
 using namespace esr::native;
+using native::Engine;
 
 Network random_network(int scale, bool has_base, int layers_between) {
   Random random(static_cast<std::uint32_t>(scale * 10 + layers_between));

@@ -114,7 +114,7 @@ Picture interleaved(Picture &planar, esr_pixel_format format, int shift) {
 }
 
 Picture upscaled(esr_upscaler *upscaler, const Picture &lr) {
-  const int scale = upscaler->engine.scale();
+  const int scale = upscaler->info.scale;
   Picture sr(static_cast<esr_pixel_format>(lr.frame.format), lr.frame.width * scale,
              lr.frame.height * scale, lr.frame.bit_depth);
   sr.frame.chroma_location = lr.frame.chroma_location;

@@ -10,12 +10,11 @@ namespace cuda_emulation {
 using esr::cuda::FrameArguments;
 using esr::cuda::PassPlan;
 
-void run_frame(const esr::cuda::FramePlan &plan, const esr::ConstPlane &lr, const esr::Plane &sr,
-               Order order) {
-  const auto map_bytes = static_cast<std::size_t>(plan.map_bytes);
+void run_passes(const esr::cuda::FramePlan &plan, FrameArguments frame, Order order) {
   std::vector<unsigned char> maps[2];
-  for (std::vector<unsigned char> &map : maps) map.assign(map_bytes, 0xFF);
-  FrameArguments frame = esr::cuda::frame_arguments(lr, sr);
+  for (std::vector<unsigned char> &map : maps) {
+    map.assign(static_cast<std::size_t>(plan.map_bytes), 0xFF);
+  }
   for (std::size_t i = 0; i < plan.passes.size(); ++i) {
     const PassPlan &pass = plan.passes[i];
     frame.constants = pass.constants.data();
@@ -25,6 +24,11 @@ void run_frame(const esr::cuda::FramePlan &plan, const esr::ConstPlane &lr, cons
                        static_cast<std::size_t>(pass.layout.shared_bytes), order};
     launch(shape, [&] { esr::cuda::run_pass(pass.layout, frame); });
   }
+}
+
+void run_frame(const esr::cuda::FramePlan &plan, const esr::ConstPlane &lr, const esr::Plane &sr,
+               Order order) {
+  run_passes(plan, esr::cuda::frame_arguments(lr, sr), order);
 }
 
 }  // namespace cuda_emulation

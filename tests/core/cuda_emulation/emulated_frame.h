@@ -11,4 +11,8 @@ namespace cuda_emulation {
 void run_frame(const esr::cuda::FramePlan &plan, const esr::ConstPlane &lr, const esr::Plane &sr,
                Order order = Order::kForward);
 
+// The same for what the plugin is told of a frame.
+void run_passes(const esr::cuda::FramePlan &plan, esr::cuda::FrameArguments frame,
+                Order order = Order::kForward);
+
 }  // namespace cuda_emulation

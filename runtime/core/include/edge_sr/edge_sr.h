@@ -1,4 +1,5 @@
-/* edge-sr: upscales luminance planes and YUV frames with a bundle's network on a CPU.
+/* edge-sr: upscales luminance planes and YUV frames with a bundle's network on a CPU or, where the
+ * CUDA plugin lies beside the library, on an NVIDIA GPU.
  *
  *   esr_upscaler *upscaler = NULL;
  *   if (esr_upscaler_open("fsrcnn-x2.esr", NULL, &upscaler) != ESR_OK) {
@@ -39,7 +40,7 @@ extern "C" {
 /* ---- Versions and errors ---- */
 
 /* Raised when a function or field is added, never otherwise. */
-#define ESR_API_VERSION 1
+#define ESR_API_VERSION 2
 
 /* ESR_API_VERSION of the library that is loaded. */
 ESR_API int32_t esr_api_version(void);
@@ -77,16 +78,23 @@ typedef struct esr_options {
   size_t struct_size;    /* set by esr_options_init() */
   const char *precision; /* "fp32", "bf16" or "int8"; NULL takes the bundle's default precision,
                             and fp32 where that is fp16. bf16 runs as fp32 on a CPU without
-                            AVX512_BF16: esr_info.precision says what runs. */
-  int32_t num_threads;   /* 0 = one per physical core; at most 256 */
+                            AVX512_BF16: esr_info.precision says what runs. Device cuda runs "fp16"
+                            from the fp32 weights, which NULL takes too. */
+  int32_t num_threads;   /* 0 = one per physical core; at most 256. Device cuda uses them for
+                            chroma. */
   int32_t tile_size;     /* side of a tile in LR pixels with its halo; 0 = chosen for the cache.
-                            Does not change the result. */
+                            Does not change the result; device cuda chooses by itself. */
   esr_log_callback log;  /* may be NULL */
   void *log_user;        /* passed to `log` */
+  const char *device;    /* since version 2: "cpu", "cuda" or "cuda:N", the GPU that CUDA counts as
+                            N; NULL is "cpu" */
 } esr_options;
 
-/* Fills in the defaults above. */
+/* Fills in the defaults above. The function writes a struct of version 1, for programs that were
+ * compiled then; the macro hands over the size that this header has. */
 ESR_API void esr_options_init(esr_options *options);
+ESR_API void esr_options_init_sized(esr_options *options, size_t struct_size);
+#define esr_options_init(options) esr_options_init_sized((options), sizeof(esr_options))
 
 typedef struct esr_upscaler esr_upscaler;
 
@@ -111,12 +119,16 @@ typedef struct esr_info {
   int32_t receptive_field_radius; /* how far, in LR pixels, an output sees */
   int32_t num_threads;            /* the caller's thread among them */
   int32_t has_base;               /* 1 if the network adds to a bicubic enlargement, else 0 */
-  const char *precision;          /* what runs: "fp32", "bf16" or "int8" */
-  const char *isa;                /* of the convolutions, such as "avx512vnni" */
+  const char *precision;          /* what runs: "fp32", "bf16", "int8" or "fp16" */
+  const char *isa;                /* of the convolutions, such as "avx512vnni" or "sm_90" */
   const char *model;              /* name in the manifest; "" for a buffer */
+  const char *device;             /* since version 2: "cpu" or "cuda" */
 } esr_info;
 
+/* Function and macro as for esr_options_init(). */
 ESR_API void esr_info_init(esr_info *info);
+ESR_API void esr_info_init_sized(esr_info *info, size_t struct_size);
+#define esr_info_init(info) esr_info_init_sized((info), sizeof(esr_info))
 
 /* Facts about an open upscaler; texts live as long as it. */
 ESR_API esr_status esr_upscaler_get_info(const esr_upscaler *upscaler, esr_info *info);
@@ -151,6 +163,13 @@ ESR_API void esr_plane_init(esr_plane *plane);
  * when a frame is larger than all before. After an error `sr` is as it was. */
 ESR_API esr_status esr_upscale_plane(esr_upscaler *upscaler, const esr_plane *lr,
                                      const esr_plane *sr);
+
+/* Since version 2: the same for planes in the memory of an upscaler's GPU. The work goes behind
+ * that of `stream`, a cudaStream_t, and the call returns; only a first frame of another size than
+ * the last waits for the device. The frames of one upscaler run one after the other: whoever gives
+ * them to several streams orders these. ESR_ERR_UNSUPPORTED on a CPU. */
+ESR_API esr_status esr_upscale_device_plane(esr_upscaler *upscaler, const esr_plane *lr,
+                                            const esr_plane *sr, void *stream);
 
 /* ---- YUV frames ---- */
 

@@ -1,6 +1,8 @@
 // The C functions over the engine. guard() is the only place that catches.
 #include <edge_sr/edge_sr.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <exception>
 #include <new>
@@ -69,22 +71,32 @@ void require(const void *pointer, const char *name) {
   if (pointer == nullptr) fail(std::string(name) + " is NULL");
 }
 
-// A struct of an older caller is shorter; the first release has no shorter ones.
 template <class Struct>
-const Struct &checked(const Struct *value, const char *name) {
+void check_size(const Struct *value, std::size_t least, const char *name) {
   require(value, name);
-  if (value->struct_size < sizeof(Struct)) {
+  if (value->struct_size < least) {
     fail(std::string(name) + " was not filled by its init function");
   }
+}
+
+template <class Struct>
+const Struct &checked(const Struct *value, const char *name) {
+  check_size(value, sizeof(Struct), name);
   return *value;
 }
+
+// Sizes in version 1: a struct of an older caller ends there.
+constexpr std::size_t kFirstOptions = offsetof(esr_options, device);
+constexpr std::size_t kFirstInfo = offsetof(esr_info, device);
 
 esr_options checked_options(const esr_options *options) {
   esr_options defaults;
   esr_options_init(&defaults);
   if (options == nullptr) return defaults;
-  esr::check_options(checked(options, "options"));
-  return *options;
+  check_size(options, kFirstOptions, "options");
+  std::memcpy(&defaults, options, std::min(options->struct_size, sizeof(defaults)));
+  esr::check_options(defaults);
+  return defaults;
 }
 
 std::string scale_mismatch(const Network &network, const esr::Manifest &manifest) {
@@ -124,17 +136,23 @@ const char *esr_status_name(int32_t status) {
   return "unknown status";
 }
 
-void esr_options_init(esr_options *options) {
+// All defaults are zeros.
+void esr_options_init_sized(esr_options *options, size_t struct_size) {
   if (options == nullptr) return;
-  *options = esr_options{};
-  options->struct_size = sizeof(esr_options);
+  std::memset(static_cast<void *>(options), 0, struct_size);
+  options->struct_size = struct_size;
 }
 
-void esr_info_init(esr_info *info) {
+void esr_info_init_sized(esr_info *info, size_t struct_size) {
   if (info == nullptr) return;
-  *info = esr_info{};
-  info->struct_size = sizeof(esr_info);
+  std::memset(static_cast<void *>(info), 0, struct_size);
+  info->struct_size = struct_size;
 }
+
+// In brackets they are the functions, not the macros.
+void(esr_options_init)(esr_options *options) { esr_options_init_sized(options, kFirstOptions); }
+
+void(esr_info_init)(esr_info *info) { esr_info_init_sized(info, kFirstInfo); }
 
 void esr_plane_init(esr_plane *plane) {
   if (plane == nullptr) return;
@@ -191,14 +209,16 @@ void esr_upscaler_close(esr_upscaler **upscaler) {
 esr_status esr_upscaler_get_info(const esr_upscaler *upscaler, esr_info *info) {
   return guard([&] {
     require(upscaler, "upscaler");
-    checked(info, "info");
-    info->scale = upscaler->engine.scale();
-    info->receptive_field_radius = upscaler->engine.radius();
+    check_size(info, kFirstInfo, "info");
+    const esr::EngineInfo &engine = upscaler->info;
+    info->scale = engine.scale;
+    info->receptive_field_radius = engine.radius;
     info->num_threads = upscaler->pool.num_threads();
     info->has_base = upscaler->has_base ? 1 : 0;
-    info->precision = esr::name_of(upscaler->engine.precision());
-    info->isa = upscaler->engine.isa();
+    info->precision = engine.precision.c_str();
+    info->isa = engine.isa.c_str();
     info->model = upscaler->model.c_str();
+    if (info->struct_size >= sizeof(esr_info)) info->device = engine.device.c_str();
   });
 }
 
@@ -207,8 +227,19 @@ esr_status esr_upscale_plane(esr_upscaler *upscaler, const esr_plane *lr, const 
     require(upscaler, "upscaler");
     const esr::Plane from = esr::checked_plane(checked(lr, "lr"), "lr");
     const esr::Plane to = esr::checked_plane(checked(sr, "sr"), "sr");
-    esr::check_pair(from, to, upscaler->engine.scale());
-    upscaler->engine.run(esr::as_const(from), to, upscaler->pool, upscaler->tile_size);
+    esr::check_pair(from, to, upscaler->info.scale);
+    upscaler->engine->run(esr::as_const(from), to, upscaler->pool, upscaler->tile_size);
+  });
+}
+
+esr_status esr_upscale_device_plane(esr_upscaler *upscaler, const esr_plane *lr,
+                                    const esr_plane *sr, void *stream) {
+  return guard([&] {
+    require(upscaler, "upscaler");
+    const esr::Plane from = esr::checked_plane(checked(lr, "lr"), "lr");
+    const esr::Plane to = esr::checked_plane(checked(sr, "sr"), "sr");
+    esr::check_pair(from, to, upscaler->info.scale);
+    upscaler->engine->enqueue(esr::as_const(from), to, stream);
   });
 }
 
@@ -219,7 +250,7 @@ esr_status esr_upscale_frame(esr_upscaler *upscaler, const esr_frame *lr, const 
     const esr_frame &sr_frame = checked(sr, "sr");
     const esr::FramePlanes from = esr::checked_frame(lr_frame, "lr");
     const esr::FramePlanes to = esr::checked_frame(sr_frame, "sr");
-    esr::check_frames(lr_frame, from, sr_frame, to, upscaler->engine.scale());
+    esr::check_frames(lr_frame, from, sr_frame, to, upscaler->info.scale);
     esr::upscale_frame(*upscaler, from, to);
   });
 }

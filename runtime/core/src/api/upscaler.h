@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "backends/native/engine.h"
+#include "backends/engine.h"
 #include "backends/native/network.h"
 #include "bundle/manifest.h"
 #include "image/chroma.h"
@@ -16,7 +16,8 @@
 struct esr_upscaler {
   std::string model;
   bool has_base;
-  esr::native::Engine engine;
+  std::unique_ptr<esr::Engine> engine;
+  esr::EngineInfo info;  // of the engine
   esr::ThreadPool pool;
   esr::ChromaUpscaler chroma;
   std::int32_t tile_size;
@@ -34,8 +35,6 @@ std::string precision_of(const native::Network &network, const esr_options &opti
 std::unique_ptr<esr_upscaler> open_network(const native::Network &network, const std::string &model,
                                            const std::string &precision,
                                            const esr_options &options);
-
-const char *name_of(native::Precision precision);
 
 // Planes that check_frames() has accepted.
 void upscale_frame(esr_upscaler &upscaler, const FramePlanes &lr, const FramePlanes &sr);

@@ -6,17 +6,10 @@
 
 #include "backends/cuda/constants.h"
 #include "backends/cuda/pass.h"
+#include "backends/cuda/plugin.h"
 #include "backends/cuda/stages.h"
 
 namespace esr::cuda {
-
-struct DeviceFacts {
-  std::int32_t capability;  // such as 90 for sm_90
-  std::int32_t multiprocessors;
-  std::int32_t shared_per_block;           // bytes that one block may have
-  std::int32_t shared_per_multiprocessor;  // bytes that its blocks share
-  char name[64];
-};
 
 struct PassPlan {
   PassLayout layout{};

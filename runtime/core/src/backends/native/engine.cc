@@ -8,6 +8,7 @@
 #include "backends/native/chain.h"
 #include "backends/native/scratch.h"
 #include "backends/native/tile_runner.h"
+#include "base/error.h"
 #include "kernels/families.h"
 #include "tile/tile_plan.h"
 
@@ -30,6 +31,11 @@ LaneType lane_type_of(Precision precision) {
 Precision available(Precision wanted) {
   const bool lacks_bf16 = kernels::select_family(LaneType::kBf16) == nullptr;
   return wanted == Precision::kBf16 && lacks_bf16 ? Precision::kFp32 : wanted;
+}
+
+const char *name_of(Precision precision) {
+  if (precision == Precision::kInt8) return "int8";
+  return precision == Precision::kBf16 ? "bf16" : "fp32";
 }
 
 }  // namespace
@@ -91,6 +97,12 @@ Engine::~Engine() = default;
 void Engine::run(const ConstPlane &lr, const Plane &sr, ThreadPool &pool, std::int32_t tile_size) {
   impl_->run(lr, sr, pool, tile_size);
 }
+
+void Engine::enqueue(const ConstPlane & /*lr*/, const Plane & /*sr*/, void * /*stream*/) {
+  throw Error(Status::kUnsupported, "planes in a GPU's memory need an upscaler of device cuda");
+}
+
+EngineInfo Engine::info() const { return {name_of(precision()), "cpu", isa(), scale(), radius()}; }
 
 Precision Engine::precision() const noexcept { return impl_->precision; }
 const char *Engine::isa() const noexcept { return impl_->kernels->isa; }

@@ -1,0 +1,363 @@
+// libedge_sr_cuda: buffers, streams and launches. The one file that includes CUDA's headers.
+#include <cuda_runtime_api.h>
+
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "backends/cuda/pass_kernel.h"
+#include "backends/cuda/plugin.h"
+
+namespace esr::cuda {
+
+__global__ void __launch_bounds__(32 * kMostWarps, 1)
+    pass_kernel(const __grid_constant__ PassLayout pass,
+                const __grid_constant__ FrameArguments frame) {
+  run_pass(pass, frame);
+}
+
+namespace {
+
+struct Failure {
+  cudaError_t error;
+};
+
+void check(cudaError_t error) {
+  if (error == cudaSuccess) return;
+  cudaGetLastError();  // or the next call would report it again
+  throw Failure{error};
+}
+
+PluginStatus status_of(cudaError_t error) {
+  switch (error) {
+    case cudaErrorMemoryAllocation:
+      return PluginStatus::kOutOfMemory;
+    case cudaErrorNoDevice:
+    case cudaErrorInvalidDevice:
+    case cudaErrorInsufficientDriver:
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorUnsupportedPtxVersion:
+    case cudaErrorInitializationError:
+    case cudaErrorStubLibrary:
+      return PluginStatus::kUnsupported;
+    default:
+      return PluginStatus::kFailed;
+  }
+}
+
+template <class Body>
+PluginStatus guard(PluginMessage *message, const Body &body) noexcept {
+  try {
+    body();
+    return PluginStatus::kOk;
+  } catch (const Failure &failure) {
+    std::snprintf(message->text, sizeof(message->text), "%s", cudaGetErrorString(failure.error));
+    return status_of(failure.error);
+  } catch (const std::bad_alloc &) {
+    std::snprintf(message->text, sizeof(message->text), "out of memory");
+    return PluginStatus::kOutOfMemory;
+  }
+}
+
+// The caller's thread keeps the device that it had.
+class UsedDevice {
+ public:
+  explicit UsedDevice(int device) {
+    check(cudaGetDevice(&before_));
+    check(cudaSetDevice(device));
+  }
+  ~UsedDevice() { cudaSetDevice(before_); }
+  UsedDevice(const UsedDevice &) = delete;
+  UsedDevice &operator=(const UsedDevice &) = delete;
+
+ private:
+  int before_ = 0;
+};
+
+struct DeviceMemory {
+  static cudaError_t allocate(void **data, std::size_t size) { return cudaMalloc(data, size); }
+  static void release(void *data) { cudaFree(data); }
+};
+
+// Pinned, so that copies to and from the device need no stop in between.
+struct HostMemory {
+  static cudaError_t allocate(void **data, std::size_t size) { return cudaMallocHost(data, size); }
+  static void release(void *data) { cudaFreeHost(data); }
+};
+
+template <class Memory>
+class Buffer {
+ public:
+  explicit Buffer(std::size_t size) : size_(size) {
+    if (size > 0) check(Memory::allocate(&data_, size));
+  }
+  ~Buffer() {
+    if (data_ != nullptr) Memory::release(data_);
+  }
+  Buffer(const Buffer &) = delete;
+  Buffer &operator=(const Buffer &) = delete;
+
+  unsigned char *data() const { return static_cast<unsigned char *>(data_); }
+  std::size_t size() const { return size_; }
+
+ private:
+  void *data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+class Stream {
+ public:
+  Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
+  ~Stream() { cudaStreamDestroy(stream_); }
+  Stream(const Stream &) = delete;
+  Stream &operator=(const Stream &) = delete;
+
+  cudaStream_t get() const { return stream_; }
+  void wait() const { check(cudaStreamSynchronize(stream_)); }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+class Graph {
+ public:
+  // What `body` puts into the stream is recorded instead of run.
+  template <class Body>
+  Graph(const Stream &stream, const Body &body) {
+    check(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeThreadLocal));
+    cudaGraph_t graph = nullptr;
+    try {
+      body();
+    } catch (...) {
+      cudaStreamEndCapture(stream.get(), &graph);
+      if (graph != nullptr) cudaGraphDestroy(graph);
+      throw;
+    }
+    check(cudaStreamEndCapture(stream.get(), &graph));
+    const cudaError_t error = cudaGraphInstantiate(&executable_, graph, 0);
+    cudaGraphDestroy(graph);
+    check(error);
+  }
+  ~Graph() { cudaGraphExecDestroy(executable_); }
+  Graph(const Graph &) = delete;
+  Graph &operator=(const Graph &) = delete;
+
+  void launch(const Stream &stream) const { check(cudaGraphLaunch(executable_, stream.get())); }
+
+ private:
+  cudaGraphExec_t executable_ = nullptr;
+};
+
+// Passes of one frame size with their constants and the maps between them.
+class LoadedPlan {
+ public:
+  explicit LoadedPlan(const PluginPlan &plan)
+      : width(plan.width),
+        height(plan.height),
+        scale(plan.scale),
+        first_map_(static_cast<std::size_t>(plan.map_bytes)),
+        second_map_(plan.num_passes > 2 ? static_cast<std::size_t>(plan.map_bytes) : 0) {
+    for (int i = 0; i < plan.num_passes; ++i) {
+      const PluginPass &pass = plan.passes[i];
+      const auto size = static_cast<std::size_t>(pass.layout.constants_bytes);
+      passes_.push_back({pass.layout, pass.blocks, std::make_unique<Buffer<DeviceMemory>>(size)});
+      check(cudaMemcpy(passes_.back().constants->data(), pass.constants, size,
+                       cudaMemcpyHostToDevice));
+    }
+  }
+
+  void launch(FrameArguments frame, cudaStream_t stream) const {
+    unsigned char *const maps[] = {first_map_.data(), second_map_.data()};
+    for (std::size_t i = 0; i < passes_.size(); ++i) {
+      const Pass &pass = passes_[i];
+      frame.constants = pass.constants->data();
+      frame.input_map = maps[(i + 1) % 2];
+      frame.output_map = maps[i % 2];
+      pass_kernel<<<static_cast<unsigned>(pass.blocks),
+                    static_cast<unsigned>(32 * pass.layout.warps),
+                    static_cast<std::size_t>(pass.layout.shared_bytes), stream>>>(pass.layout,
+                                                                                  frame);
+      check(cudaGetLastError());
+    }
+  }
+
+  const int width;
+  const int height;
+  const int scale;
+
+ private:
+  struct Pass {
+    PassLayout layout;
+    int blocks;
+    std::unique_ptr<Buffer<DeviceMemory>> constants;
+  };
+
+  Buffer<DeviceMemory> first_map_;
+  Buffer<DeviceMemory> second_map_;
+  std::vector<Pass> passes_;
+};
+
+// Rows on the device begin at multiples of 16 bytes.
+std::size_t row_bytes(int width, int sample_bytes) {
+  return (static_cast<std::size_t>(width) * static_cast<std::size_t>(sample_bytes) + 15) / 16 * 16;
+}
+
+// A frame from host memory to host memory, as a graph of copies and launches.
+class HostFrame {
+ public:
+  HostFrame(const LoadedPlan &plan, const FrameArguments &frame, const Stream &stream)
+      : sample_bytes_(frame.sample_bytes),
+        peak_(frame.peak),
+        lr_row_(row_bytes(plan.width, frame.sample_bytes)),
+        sr_row_(row_bytes(plan.width * plan.scale, frame.sample_bytes)),
+        rows_(plan.height),
+        scale_(plan.scale),
+        host_lr_(lr_row_ * static_cast<std::size_t>(plan.height)),
+        host_sr_(sr_row_ * static_cast<std::size_t>(plan.height * plan.scale)),
+        lr_(host_lr_.size()),
+        sr_(host_sr_.size()),
+        graph_(stream, [&] { record(plan, frame, stream.get()); }) {}
+
+  bool serves(const FrameArguments &frame) const {
+    return frame.sample_bytes == sample_bytes_ && frame.peak == peak_;
+  }
+
+  void run(const FrameArguments &frame, const Stream &stream) const {
+    const auto width = static_cast<std::size_t>(frame.width * frame.sample_bytes);
+    for (int y = 0; y < rows_; ++y) {
+      std::memcpy(host_lr_.data() + static_cast<std::size_t>(y) * lr_row_,
+                  frame.lr + y * frame.lr_stride, width);
+    }
+    graph_.launch(stream);
+    stream.wait();
+    for (int y = 0; y < rows_ * scale_; ++y) {
+      std::memcpy(frame.sr + y * frame.sr_stride,
+                  host_sr_.data() + static_cast<std::size_t>(y) * sr_row_,
+                  width * static_cast<std::size_t>(scale_));
+    }
+  }
+
+ private:
+  void record(const LoadedPlan &plan, FrameArguments frame, cudaStream_t stream) const {
+    frame.lr = lr_.data();
+    frame.sr = sr_.data();
+    frame.lr_stride = static_cast<std::int64_t>(lr_row_);
+    frame.sr_stride = static_cast<std::int64_t>(sr_row_);
+    check(cudaMemcpyAsync(lr_.data(), host_lr_.data(), lr_.size(), cudaMemcpyHostToDevice, stream));
+    plan.launch(frame, stream);
+    check(cudaMemcpyAsync(host_sr_.data(), sr_.data(), sr_.size(), cudaMemcpyDeviceToHost, stream));
+  }
+
+  const int sample_bytes_;
+  const float peak_;
+  const std::size_t lr_row_;
+  const std::size_t sr_row_;
+  const int rows_;
+  const int scale_;
+  Buffer<HostMemory> host_lr_;
+  Buffer<HostMemory> host_sr_;
+  Buffer<DeviceMemory> lr_;
+  Buffer<DeviceMemory> sr_;
+  Graph graph_;
+};
+
+int attribute(cudaDeviceAttr which, int device) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, which, device));
+  return value;
+}
+
+}  // namespace
+
+struct PluginSession {
+  explicit PluginSession(int device) : device(device) {
+    const int largest = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    check(cudaFuncSetAttribute(pass_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, largest));
+    stream = std::make_unique<Stream>();
+  }
+
+  const int device;
+  std::unique_ptr<Stream> stream;
+  std::unique_ptr<LoadedPlan> plan;
+  std::unique_ptr<HostFrame> host_frame;  // of the sample type that came last
+};
+
+namespace {
+
+PluginStatus describe(std::int32_t device, DeviceFacts *facts, PluginMessage *message) {
+  return guard(message, [&] {
+    int count = 0;
+    check(cudaGetDeviceCount(&count));
+    if (device >= count) throw Failure{cudaErrorInvalidDevice};
+    cudaDeviceProp properties;
+    check(cudaGetDeviceProperties(&properties, device));
+    facts->capability = properties.major * 10 + properties.minor;
+    facts->multiprocessors = properties.multiProcessorCount;
+    facts->shared_per_block = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    facts->shared_per_multiprocessor =
+        attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor, device);
+    std::snprintf(facts->name, sizeof(facts->name), "%.63s", properties.name);
+  });
+}
+
+PluginStatus open(std::int32_t device, PluginSession **session, PluginMessage *message) {
+  return guard(message, [&] {
+    const UsedDevice used(device);
+    *session = new PluginSession(device);
+  });
+}
+
+void close(PluginSession *session) {
+  PluginMessage unread;
+  guard(&unread, [&] {
+    const UsedDevice used(session->device);
+    cudaDeviceSynchronize();  // launches on callers' streams may still read the buffers
+    delete session;
+  });
+}
+
+PluginStatus load(PluginSession *session, const PluginPlan *plan, PluginMessage *message) {
+  return guard(message, [&] {
+    const UsedDevice used(session->device);
+    check(cudaDeviceSynchronize());
+    session->host_frame.reset();
+    session->plan.reset();
+    session->plan = std::make_unique<LoadedPlan>(*plan);
+  });
+}
+
+PluginStatus run(PluginSession *session, const FrameArguments *frame, PluginMessage *message) {
+  return guard(message, [&] {
+    const UsedDevice used(session->device);
+    if (!session->host_frame || !session->host_frame->serves(*frame)) {
+      session->host_frame.reset();
+      session->host_frame = std::make_unique<HostFrame>(*session->plan, *frame, *session->stream);
+    }
+    session->host_frame->run(*frame, *session->stream);
+  });
+}
+
+PluginStatus enqueue(PluginSession *session, const FrameArguments *frame, void *stream,
+                     PluginMessage *message) {
+  return guard(message, [&] {
+    const UsedDevice used(session->device);
+    session->plan->launch(*frame, static_cast<cudaStream_t>(stream));
+  });
+}
+
+}  // namespace
+}  // namespace esr::cuda
+
+extern "C" __attribute__((visibility("default"))) const esr::cuda::Plugin *esr_cuda_plugin() {
+  using namespace esr::cuda;
+  static const Plugin plugin = {kPluginVersion,
+                                static_cast<std::int32_t>(sizeof(PassLayout)),
+                                describe,
+                                open,
+                                close,
+                                load,
+                                run,
+                                enqueue};
+  return &plugin;
+}

@@ -1,0 +1,175 @@
+// Device cuda through the C API, with the emulated plugin beside this program.
+#include <edge_sr/edge_sr.h>
+
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "check.h"
+
+namespace {
+
+constexpr int kWidth = 37;
+constexpr int kHeight = 22;
+
+esr_options options_of(const char *device, const char *precision) {
+  esr_options options;
+  esr_options_init(&options);
+  options.device = device;
+  options.precision = precision;
+  options.num_threads = 1;
+  return options;
+}
+
+// Closes itself.
+class Upscaler {
+ public:
+  Upscaler(const char *device, const char *precision) {
+    const esr_options options = options_of(device, precision);
+    CHECK_EQ(esr_upscaler_open(ESR_READY_BUNDLE, &options, &handle_), ESR_OK);
+    if (handle_ == nullptr) throw std::runtime_error(esr_last_error());
+  }
+  ~Upscaler() { esr_upscaler_close(&handle_); }
+  Upscaler(const Upscaler &) = delete;
+  Upscaler &operator=(const Upscaler &) = delete;
+  esr_upscaler *get() const { return handle_; }
+
+ private:
+  esr_upscaler *handle_ = nullptr;
+};
+
+std::string refusal(const char *device, const char *precision, esr_status expected) {
+  const esr_options options = options_of(device, precision);
+  esr_upscaler *upscaler = nullptr;
+  CHECK_EQ(esr_upscaler_open(ESR_READY_BUNDLE, &options, &upscaler), expected);
+  CHECK(upscaler == nullptr);
+  return esr_last_error();
+}
+
+bool has(const std::string &text, const char *part) { return text.find(part) != std::string::npos; }
+
+std::vector<std::uint8_t> samples(std::size_t count) {
+  std::vector<std::uint8_t> result(count);
+  for (std::size_t i = 0; i < count; ++i) result[i] = static_cast<std::uint8_t>(i * i / 9 % 253);
+  return result;
+}
+
+esr_plane plane_of(std::vector<std::uint8_t> &data, int width, int height) {
+  esr_plane plane;
+  esr_plane_init(&plane);
+  plane.data = data.data();
+  plane.width = width;
+  plane.height = height;
+  plane.stride_bytes = width;
+  return plane;
+}
+
+int largest_difference(const std::vector<std::uint8_t> &a, const std::vector<std::uint8_t> &b) {
+  int largest = a.size() == b.size() ? 0 : 999;
+  for (std::size_t i = 0; i < a.size(); ++i) largest = std::max(largest, std::abs(a[i] - b[i]));
+  return largest;
+}
+
+std::vector<std::uint8_t> upscaled(const Upscaler &upscaler, int width, int height) {
+  std::vector<std::uint8_t> in = samples(static_cast<std::size_t>(width * height));
+  std::vector<std::uint8_t> out(in.size() * 4);
+  const esr_plane lr = plane_of(in, width, height);
+  const esr_plane sr = plane_of(out, 2 * width, 2 * height);
+  CHECK_EQ(esr_upscale_plane(upscaler.get(), &lr, &sr), ESR_OK);
+  return out;
+}
+
+TEST(info_tells_device_and_precision) {
+  for (const char *precision : {static_cast<const char *>(nullptr), "fp16"}) {
+    const Upscaler upscaler("cuda", precision);
+    esr_info info;
+    esr_info_init(&info);
+    CHECK_EQ(esr_upscaler_get_info(upscaler.get(), &info), ESR_OK);
+    CHECK_EQ(std::string(info.device), std::string("cuda"));
+    CHECK_EQ(std::string(info.isa), std::string("sm_87"));
+    CHECK_EQ(std::string(info.precision), std::string("fp16"));
+    CHECK_EQ(info.scale, 2);
+    CHECK_EQ(info.receptive_field_radius, 8);
+  }
+}
+
+TEST(planes_of_changing_size_are_near_those_of_the_cpu) {
+  const Upscaler cuda("cuda:0", nullptr);
+  const Upscaler cpu("cpu", "fp32");
+  for (const auto &size : {std::pair{kWidth, kHeight}, {9, 30}, {kWidth, kHeight}}) {
+    const auto found = upscaled(cuda, size.first, size.second);
+    CHECK(largest_difference(found, upscaled(cpu, size.first, size.second)) <= 1);
+  }
+}
+
+TEST(frames_have_their_chroma) {
+  const Upscaler cuda("cuda", nullptr);
+  const Upscaler cpu(nullptr, "fp32");
+  std::vector<std::uint8_t> in = samples(32 * 16 * 3);
+  std::vector<std::uint8_t> out[2];
+  const esr_upscaler *const upscalers[] = {cuda.get(), cpu.get()};
+  for (int i = 0; i < 2; ++i) {
+    out[i].resize(in.size() * 4);
+    esr_frame lr;
+    esr_frame_init(&lr);
+    lr.format = ESR_FORMAT_YUV444P;
+    lr.width = 32;
+    lr.height = 16;
+    esr_frame sr = lr;
+    sr.width *= 2;
+    sr.height *= 2;
+    for (int p = 0; p < 3; ++p) {
+      lr.data[p] = in.data() + p * 32 * 16;
+      lr.stride_bytes[p] = 32;
+      sr.data[p] = out[i].data() + p * 64 * 32;
+      sr.stride_bytes[p] = 64;
+    }
+    CHECK_EQ(esr_upscale_frame(const_cast<esr_upscaler *>(upscalers[i]), &lr, &sr), ESR_OK);
+  }
+  CHECK(largest_difference(out[0], out[1]) <= 1);
+  CHECK(std::memcmp(out[0].data() + 64 * 32, out[1].data() + 64 * 32, 2 * 64 * 32) == 0);
+}
+
+TEST(device_planes_are_for_device_cuda) {
+  std::vector<std::uint8_t> in = samples(kWidth * kHeight);
+  std::vector<std::uint8_t> out(in.size() * 4);
+  const esr_plane lr = plane_of(in, kWidth, kHeight);
+  const esr_plane sr = plane_of(out, 2 * kWidth, 2 * kHeight);
+  const Upscaler cuda("cuda", nullptr);
+  CHECK_EQ(esr_upscale_device_plane(cuda.get(), &lr, &sr, nullptr), ESR_OK);
+  CHECK(out == upscaled(cuda, kWidth, kHeight));
+  const Upscaler cpu("cpu", nullptr);
+  CHECK_EQ(esr_upscale_device_plane(cpu.get(), &lr, &sr, nullptr), ESR_ERR_UNSUPPORTED);
+}
+
+TEST(what_it_does_not_run_is_refused) {
+  CHECK(has(refusal("cuda", "int8", ESR_ERR_UNSUPPORTED), "runs fp16, not int8"));
+  CHECK(has(refusal("cuda:1", nullptr, ESR_ERR_UNSUPPORTED), "not offered: no device 1"));
+  CHECK(has(refusal("cuda:x", nullptr, ESR_ERR_INVALID_ARGUMENT), "device cuda:x is not"));
+  CHECK(has(refusal("gpu", nullptr, ESR_ERR_INVALID_ARGUMENT), "device gpu is not"));
+  CHECK(has(refusal("cpu", "fp16", ESR_ERR_UNSUPPORTED), "or device cuda"));
+}
+
+// What a program hands over that was compiled with the first version of the header.
+TEST(structs_of_the_first_version_are_accepted) {
+  esr_options options;
+  std::memset(static_cast<void *>(&options), 0x55, sizeof(options));
+  (esr_options_init)(&options);
+  CHECK_EQ(options.struct_size, offsetof(esr_options, device));
+  options.num_threads = 1;
+  esr_upscaler *upscaler = nullptr;
+  CHECK_EQ(esr_upscaler_open(ESR_READY_BUNDLE, &options, &upscaler), ESR_OK);
+  esr_info info;
+  std::memset(static_cast<void *>(&info), 0x55, sizeof(info));
+  (esr_info_init)(&info);
+  CHECK_EQ(esr_upscaler_get_info(upscaler, &info), ESR_OK);
+  CHECK_EQ(std::string(info.precision), std::string("int8"));
+  CHECK_EQ(reinterpret_cast<std::uintptr_t>(info.device), std::uintptr_t{0x5555555555555555});
+  esr_upscaler_close(&upscaler);
+}
+
+}  // namespace
+
+CHECK_MAIN()
