@@ -44,7 +44,8 @@ def open_backend(
     """Open an engine by backend name; ``auto`` takes the first that works, fastest first.
 
     A ``precision`` of None is the bundle's default; where that is fp32, ``auto`` takes bf16 if the
-    bundle offers it and this CPU has it. ``tile_size`` is for backends that tile by themselves.
+    bundle offers it and this CPU has it. On device cuda the native engine then takes fp16, which it
+    makes of any bundle's fp32 weights. ``tile_size`` is for backends that tile by themselves.
     Raises ValueError for an unknown name or a precision the bundle lacks, UnsupportedError if the
     backend cannot run it here, ModelFormatError for a damaged bundle.
     """
@@ -89,10 +90,13 @@ def _candidates(
     leaves the CPU to a decoder and an encoder.
     """
     wanted = precision or manifest.default_precision
-    if name != "auto":
-        return [(name, wanted)]
     left_out = BY_NAME_ALONE if has_tensorrt() else (*BY_NAME_ALONE, "tensorrt")
-    order = [(backend, wanted) for backend in BACKENDS if backend not in left_out]
+    offered = [backend for backend in BACKENDS if backend not in left_out]
+    order = [(backend, wanted) for backend in (offered if name == "auto" else [name])]
+    if precision is None and device == "cuda":
+        return [(backend, "fp16" if backend == "native" else wanted) for backend, _ in order]
+    if name != "auto":
+        return order
     if precision is None and wanted == "fp32" and "bf16" in manifest.precisions:
         order.insert(order.index(("native", wanted)), ("native", "bf16"))
     if device == "auto" and has_cuda_provider():

@@ -1,4 +1,4 @@
-"""The native engine: all layers fused, on any CPU."""
+"""The native engine: all layers fused, on any CPU or, with its plugin, on an NVIDIA GPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from runtime.backends.base import BackendInfo, Plane
 from runtime.errors import UnsupportedError
 from runtime.manifest import NATIVE_MODEL, Manifest, verify_file
 
-PRECISIONS = ("fp32", "bf16", "int8")
+PRECISIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"cpu": ("fp32", "bf16", "int8"), "cuda": ("fp16",)}
+)
 # Frames have no longer sides, so that a larger tile is the whole frame.
 LARGEST_SIDE = 16384
 FORMATS: Mapping[tuple[int, int], str] = MappingProxyType(
@@ -25,7 +27,8 @@ FORMATS: Mapping[tuple[int, int], str] = MappingProxyType(
 class NativeBackend:
     """The C++ engine over its C API, callable from any thread; calls take turns.
 
-    bf16 runs as fp32 on a CPU without its instructions, as ``info.precision`` then says.
+    bf16 runs as fp32 on a CPU without its instructions, as ``info.precision`` then says. A GPU is
+    used only where ``device`` asks for cuda.
     """
 
     def __init__(
@@ -38,12 +41,11 @@ class NativeBackend:
         device: str,
         tile_size: int = 0,
     ) -> None:
-        if device not in ("auto", "cpu"):
-            raise UnsupportedError(f"the native engine runs on a CPU, not on {device}")
-        if precision not in PRECISIONS:
+        device = "cpu" if device == "auto" else device
+        if precision not in PRECISIONS[device]:
             raise UnsupportedError(
-                f"the native engine does not run {precision}, which is for GPU engines; "
-                f"choose {', '.join(PRECISIONS)}"
+                f"the native engine does not run {precision} on device {device}; "
+                f"choose {', '.join(PRECISIONS[device])}"
             )
         if NATIVE_MODEL not in manifest.files:
             raise UnsupportedError(
@@ -53,7 +55,7 @@ class NativeBackend:
             )
         core = load_core()
         model = verify_file(bundle, NATIVE_MODEL, manifest)
-        engine = core.Upscaler(model, precision, threads, min(tile_size, LARGEST_SIDE))
+        engine = core.Upscaler(model, precision, threads, min(tile_size, LARGEST_SIDE), device)
         self._engine: Any = engine
         self._scale = int(engine.scale)
         self.info = BackendInfo(
@@ -61,7 +63,7 @@ class NativeBackend:
             provider=engine.isa,
             version=core.version(),
             precision=engine.precision,
-            device="cpu",
+            device=engine.device,
             threads=engine.threads,
             tiles_itself=True,
         )

@@ -153,12 +153,14 @@ esr_frame frame_of(const std::vector<AnyArray> &arrays, const Format &format,
 
 class Upscaler {
  public:
-  Upscaler(const nb::bytes &model, const std::string &precision, int threads, int tile_size) {
+  Upscaler(const nb::bytes &model, const std::string &precision, int threads, int tile_size,
+           const std::string &device) {
     esr_options options;
     esr_options_init(&options);
     options.precision = precision.c_str();
     options.num_threads = threads;
     options.tile_size = tile_size;
+    options.device = device.c_str();
     check(esr_upscaler_open_buffer(model.data(), model.size(), &options, &handle_));
   }
   ~Upscaler() { esr_upscaler_close(&handle_); }
@@ -211,10 +213,12 @@ NB_MODULE(_core, module) {
   module.doc() = "The native engine.";
   module.def("version", &esr_version, "Release of the native library.");
   nb::class_<Upscaler>(module, "Upscaler", "An open model; calls from several threads take turns.")
-      .def(nb::init<const nb::bytes &, const std::string &, int, int>(), nb::arg("model"),
-           nb::arg("precision"), nb::arg("threads") = 0, nb::arg("tile_size") = 0,
-           "Open the content of model.native in fp32, bf16 or int8 on `threads` threads, 0 for one "
-           "per physical core; `tile_size` in LR pixels, 0 for one that suits the cache.")
+      .def(nb::init<const nb::bytes &, const std::string &, int, int, const std::string &>(),
+           nb::arg("model"), nb::arg("precision"), nb::arg("threads") = 0, nb::arg("tile_size") = 0,
+           nb::arg("device") = "cpu",
+           "Open the content of model.native: on device cpu in fp32, bf16 or int8 on `threads` "
+           "threads, 0 for one per physical core, with tiles of `tile_size` LR pixels, 0 for what "
+           "suits the cache; on device cuda in fp16.")
       .def("upscale", &Upscaler::upscale, nb::arg("lr"), nb::arg("sr"), nb::arg("bit_depth") = 8,
            "Upscale HxW uint8, uint16 of `bit_depth` bits or float32 grey levels into `sr`.")
       .def("upscale_frame", &Upscaler::upscale_frame, nb::arg("lr"), nb::arg("sr"),
@@ -227,5 +231,6 @@ NB_MODULE(_core, module) {
       .def_prop_ro("threads", [](const Upscaler &self) { return self.info().num_threads; })
       .def_prop_ro("precision",
                    [](const Upscaler &self) { return std::string(self.info().precision); })
+      .def_prop_ro("device", [](const Upscaler &self) { return std::string(self.info().device); })
       .def_prop_ro("isa", [](const Upscaler &self) { return std::string(self.info().isa); });
 }

@@ -91,6 +91,18 @@ def test_auto_leaves_the_work_to_a_gpu_that_onnx_runtime_was_installed_for(
     assert taken == ("native", "fp32")
 
 
+def test_on_a_gpu_the_native_engine_makes_fp16_of_any_bundle(machine: Machine) -> None:
+    def tried(**options: Any) -> list[tuple[str, str]]:
+        machine.opened.clear()
+        machine.take(("fp32", "bf16", "int8"), "int8", device="cuda", **options)
+        return machine.opened
+
+    assert tried() == [("native", "fp16"), ("onnxruntime", "int8")]
+    assert tried(native_refuses={"bf16"}) == [("native", "fp16")]
+    assert tried(native_refuses={"bf16"}, name="native") == [("native", "fp16")]
+    assert tried(precision="int8", native_refuses={"int8"})[0] == ("native", "int8")
+
+
 @pytest.mark.parametrize(
     ("default", "options", "taken"),
     [
@@ -170,8 +182,8 @@ def test_senseless_thread_count_is_refused(machine: Machine, threads: int) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"precision": "fp16"}, "does not run fp16, which is for GPU engines; choose fp32, bf16"),
-        ({"device": "cuda"}, "runs on a CPU, not on cuda"),
+        ({"precision": "fp16"}, "does not run fp16 on device cpu; choose fp32, bf16, int8"),
+        ({"device": "cuda", "precision": "int8"}, "not run int8 on device cuda; choose fp16"),
     ],
 )
 def test_native_engine_refuses_what_it_cannot_do(options: dict[str, Any], message: str) -> None:
@@ -221,7 +233,7 @@ def test_info_lists_what_runs_where() -> None:
     facts = info.backend_facts("native", READY, manifest)
     assert facts["runs"].keys() | facts["refuses"].keys() == set(manifest.precisions)
     assert facts["runs"]["int8"]
-    assert "is for GPU engines" in facts["refuses"]["fp16"]
+    assert "does not run fp16 on device cpu" in facts["refuses"]["fp16"]
 
 
 def test_extension_that_cannot_be_loaded_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,13 +46,20 @@ PluginStatus status_of(cudaError_t error) {
   }
 }
 
+const char *text_of(cudaError_t error) {
+  int driver = 0;
+  cudaDriverGetVersion(&driver);
+  if (error == cudaErrorInsufficientDriver && driver == 0) return "no NVIDIA driver is installed";
+  return cudaGetErrorString(error);
+}
+
 template <class Body>
 PluginStatus guard(PluginMessage *message, const Body &body) noexcept {
   try {
     body();
     return PluginStatus::kOk;
   } catch (const Failure &failure) {
-    std::snprintf(message->text, sizeof(message->text), "%s", cudaGetErrorString(failure.error));
+    std::snprintf(message->text, sizeof(message->text), "%s", text_of(failure.error));
     return status_of(failure.error);
   } catch (const std::bad_alloc &) {
     std::snprintf(message->text, sizeof(message->text), "out of memory");
