@@ -13,6 +13,7 @@
 
 #define ESR_DEVICE inline
 #define ESR_UNROLL
+#define ESR_UNROLL_BY(count)
 
 struct float2 {
   float x, y;

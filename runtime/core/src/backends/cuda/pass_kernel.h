@@ -156,6 +156,9 @@ ESR_DEVICE uint2 fragment(const unsigned char *weights, int index, int lane) {
 template <int N, class Rows>
 ESR_DEVICE void multiply(Sums<N> &sums, const Rows (&rows)[kMatrices], const std::int32_t *taps,
                          int steps, const unsigned char *weights, int lane) {
+  // Several steps at once, as far as registers go: the loads of one hide behind another's products.
+  [[maybe_unused]] constexpr int kSteps = N <= 4 ? 4 : 2;
+  ESR_UNROLL_BY(kSteps)
   for (int step = 0; step < steps; ++step) {
     std::uint32_t inputs[kMatrices][4];
     ESR_UNROLL

@@ -8,6 +8,8 @@
 
 #define ESR_DEVICE __device__ __forceinline__
 #define ESR_UNROLL _Pragma("unroll")
+#define ESR_PRAGMA(text) _Pragma(#text)
+#define ESR_UNROLL_BY(count) ESR_PRAGMA(unroll count)
 
 namespace esr::cuda {
 
@@ -34,8 +36,7 @@ ESR_DEVICE void load_matrices(std::uint32_t (&matrices)[4], const unsigned char 
   const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
-               : "r"(address)
-               : "memory");
+               : "r"(address));
 }
 
 // sums += a * b: 16x16 times 16x8 half floats, float32 sums. With g = lane/4 and t = lane%4:
