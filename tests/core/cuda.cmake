@@ -2,6 +2,7 @@
 # plugin, which lies where the library looks for one.
 set(emulation cuda_emulation/emulation.cc cuda_emulation/emulated_frame.cc)
 
+esr_add_test(cuda_plan_test)
 esr_add_test(cuda_kernel_test ${emulation})
 target_compile_definitions(cuda_kernel_test PRIVATE
   ESR_BUNDLES="${CMAKE_CURRENT_SOURCE_DIR}/../../runtime/bundles")
