@@ -1,4 +1,4 @@
-.PHONY: install lint test tensorrt-bindings bundle docker docker-jetson docker-gpu constraints core core-test core-sanitize core-aarch64 core-fuzz
+.PHONY: install lint test tensorrt-bindings bundle docker docker-jetson docker-gpu constraints core cuda-bench core-test core-sanitize core-aarch64 core-fuzz
 
 install:  ## everything for development, in the active virtual environment
 	pip install -c constraints.txt -e ".[export,train,dev]"
@@ -59,6 +59,13 @@ CTEST = ctest --output-on-failure --test-dir
 core:  ## the C library, into build/core/core
 	$(CORE) -B build/core
 	$(BUILD) build/core -j $(JOBS)
+
+BUNDLE = runtime/bundles/fsrcnn-x2.esr
+
+cuda-bench:  ## the CUDA plugin and its benchmark on BUNDLE, on the GPU of this machine
+	$(CORE) -B build/core-cuda -DEDGE_SR_CUDA=ON -DEDGE_SR_BENCH=ON
+	$(BUILD) build/core-cuda -j $(JOBS)
+	build/core-cuda/cuda/bench_cuda $(BUNDLE)
 
 core-test:  ## its tests, on every ISA that this CPU has
 	$(CORE) -B build/core-test -DEDGE_SR_TESTS=ON -DEDGE_SR_WERROR=ON
