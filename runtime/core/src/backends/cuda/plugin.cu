@@ -281,6 +281,9 @@ struct PluginSession {
   explicit PluginSession(int device) : device(device) {
     const int largest = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
     check(cudaFuncSetAttribute(pass_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, largest));
+    // Two blocks may share a multiprocessor: as plan.cc counts, all its memory is for them.
+    check(cudaFuncSetAttribute(pass_kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                               cudaSharedmemCarveoutMaxShared));
     stream = std::make_unique<Stream>();
   }
 
