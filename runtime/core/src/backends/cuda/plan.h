@@ -4,30 +4,15 @@
 #include <cstdint>
 #include <vector>
 
-#include "backends/cuda/constants.h"
-#include "backends/cuda/pass.h"
-#include "backends/cuda/plugin.h"
-#include "backends/cuda/stages.h"
+#include "backends/cuda/pass_builder.h"
 
 namespace esr::cuda {
-
-struct PassPlan {
-  PassLayout layout{};
-  std::int32_t blocks = 0;  // of the launch
-  std::vector<std::uint8_t> constants;
-};
 
 struct FramePlan {
   std::int32_t width = 0;
   std::int32_t height = 0;
   std::int64_t map_bytes = 0;  // of the largest map between two passes
   std::vector<PassPlan> passes;
-};
-
-// A tile's core, in LR pixels.
-struct CoreSize {
-  int width = 0;
-  int height = 0;
 };
 
 // The cheapest passes and tiles for the frame. Throws Error(kUnsupported) if a stage's window does
