@@ -1,6 +1,7 @@
 #include "backends/cuda/load_plugin.h"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <string>
 
@@ -16,18 +17,21 @@ std::string text_of_error() {
   return text != nullptr ? text : "no reason is given";
 }
 
-std::string own_folder() {
+// Of the library that holds this code. A program that holds it is known by its first argument,
+// which may be relative to any folder; the system knows better.
+std::string own_path() {
   Dl_info own{};
-  if (dladdr(reinterpret_cast<const void *>(&load_plugin), &own) == 0 || own.dli_fname == nullptr) {
-    refuse("device cuda is not offered: the folder of this library is unknown");
-  }
-  const std::string path = own.dli_fname;
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "." : path.substr(0, slash);
+  const bool is_known = dladdr(reinterpret_cast<const void *>(&load_plugin), &own) != 0;
+  if (is_known && own.dli_fname != nullptr && own.dli_fname[0] == '/') return own.dli_fname;
+  char path[4096];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof(path));
+  if (length <= 0) refuse("device cuda is not offered: the folder of this program is unknown");
+  return std::string(path, static_cast<std::size_t>(length));
 }
 
 const Plugin *opened() {
-  const std::string path = own_folder() + "/" + kPluginFile;
+  const std::string own = own_path();
+  const std::string path = own.substr(0, own.rfind('/') + 1) + kPluginFile;
   void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     refuse("device cuda is not offered: " + text_of_error() +
