@@ -160,6 +160,7 @@ int main(int argc, char **argv) {
   check(cudaMalloc(&device_lr, frame.lr.size()));
   check(cudaMalloc(&device_sr, frame.sr.size()));
   check(cudaMemcpy(device_lr, frame.lr.data(), frame.lr.size(), cudaMemcpyHostToDevice));
+  check(cudaDeviceSynchronize());  // the copy may still be on its way
   const DeviceTimer timer(cuda, plane_of(device_lr, width, height),
                           plane_of(device_sr, scale * width, scale * height));
   std::vector<std::uint8_t> from_device(frame.sr.size());

@@ -234,6 +234,8 @@ PluginStatus load(PluginSession *session, const PluginPlan *plan, PluginMessage 
     session->host_frame.reset();
     session->plan.reset();
     session->plan = std::make_unique<LoadedPlan>(*plan);
+    // A copy from pageable memory may still be on its way, which other streams do not wait for.
+    check(cudaDeviceSynchronize());
   });
 }
 
