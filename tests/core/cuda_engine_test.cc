@@ -1,10 +1,14 @@
-// Device cuda through the C API, with the emulated plugin beside this program.
+// Device cuda through the C API: the plugin on an emulated GPU beside this program.
 #include <edge_sr/edge_sr.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "check.h"
@@ -104,6 +108,42 @@ TEST(planes_of_changing_size_are_near_those_of_the_cpu) {
   }
 }
 
+// A frame recorded for bytes does not serve words; the bottom row first, with room between rows.
+TEST(sample_types_and_rows_take_turns) {
+  const Upscaler cuda("cuda", nullptr);
+  const Upscaler cpu("cpu", "fp32");
+  constexpr int kPitch = 2 * kWidth + 3;
+  for (int turn = 0; turn < 2; ++turn) {
+    const auto bytes = upscaled(cuda, kWidth, kHeight);
+    CHECK(largest_difference(bytes, upscaled(cpu, kWidth, kHeight)) <= 1);
+    std::vector<std::uint16_t> in(kWidth * kHeight);
+    for (std::size_t i = 0; i < in.size(); ++i) in[i] = static_cast<std::uint16_t>(i * 7 % 1021);
+    std::vector<std::uint16_t> out[2];
+    for (int i = 0; i < 2; ++i) {
+      out[i].assign(2 * kHeight * kPitch, 7);
+      esr_plane lr;
+      esr_plane_init(&lr);
+      lr.data = in.data() + (kHeight - 1) * kWidth;
+      lr.width = kWidth;
+      lr.height = kHeight;
+      lr.stride_bytes = -2 * kWidth;
+      lr.sample_type = ESR_SAMPLE_UINT16;
+      lr.bit_depth = 10;
+      esr_plane sr = lr;
+      sr.data = out[i].data();
+      sr.width *= 2;
+      sr.height *= 2;
+      sr.stride_bytes = 2 * kPitch;
+      CHECK_EQ(esr_upscale_plane(i == 0 ? cuda.get() : cpu.get(), &lr, &sr), ESR_OK);
+    }
+    int largest = 0;
+    for (std::size_t i = 0; i < out[0].size(); ++i) {
+      largest = std::max(largest, std::abs(out[0][i] - out[1][i]));
+    }
+    CHECK(largest <= 4);
+  }
+}
+
 TEST(frames_have_their_chroma) {
   const Upscaler cuda("cuda", nullptr);
   const Upscaler cpu(nullptr, "fp32");
@@ -146,7 +186,8 @@ TEST(device_planes_are_for_device_cuda) {
 
 TEST(what_it_does_not_run_is_refused) {
   CHECK(has(refusal("cuda", "int8", ESR_ERR_UNSUPPORTED), "runs fp16, not int8"));
-  CHECK(has(refusal("cuda:1", nullptr, ESR_ERR_UNSUPPORTED), "not offered: no device 1"));
+  CHECK(
+      has(refusal("cuda:1", nullptr, ESR_ERR_UNSUPPORTED), "not offered: invalid device ordinal"));
   CHECK(has(refusal("cuda:x", nullptr, ESR_ERR_INVALID_ARGUMENT), "device cuda:x is not"));
   CHECK(has(refusal("gpu", nullptr, ESR_ERR_INVALID_ARGUMENT), "device gpu is not"));
   CHECK(has(refusal("cpu", "fp16", ESR_ERR_UNSUPPORTED), "or device cuda"));

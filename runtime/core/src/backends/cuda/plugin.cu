@@ -81,11 +81,12 @@ class LoadedPlan {
       frame.constants = pass.constants->data();
       frame.input_map = maps[(i + 1) % 2];
       frame.output_map = maps[i % 2];
-      pass_kernel<<<static_cast<unsigned>(pass.blocks),
-                    static_cast<unsigned>(32 * pass.layout.warps),
-                    static_cast<std::size_t>(pass.layout.shared_bytes), stream>>>(pass.layout,
-                                                                                  frame);
-      check(cudaGetLastError());
+      cudaLaunchConfig_t launch{};
+      launch.gridDim = dim3(static_cast<unsigned>(pass.blocks));
+      launch.blockDim = dim3(static_cast<unsigned>(32 * pass.layout.warps));
+      launch.dynamicSmemBytes = static_cast<std::size_t>(pass.layout.shared_bytes);
+      launch.stream = stream;
+      check(cudaLaunchKernelEx(&launch, pass_kernel, pass.layout, frame));
     }
   }
 
