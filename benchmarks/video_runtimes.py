@@ -131,6 +131,7 @@ class LumaGraph:
     """The pipeline's upscaler over ``infer``: float grey levels [1, 1, H, W] to larger ones."""
 
     takes_frames = False
+    max_concurrency = 1
 
     def __init__(self, scale: int, infer: Callable[[Plane], Plane]) -> None:
         self.scale, self._infer = scale, infer

@@ -33,7 +33,10 @@ _RGB_FROM_YCBCR = np.linalg.inv(_YCBCR_FROM_RGB)
 
 
 class Upscaler:
-    """An open bundle. One call at a time; a context manager that closes itself."""
+    """An open bundle; a context manager that closes itself.
+
+    One call at a time, or :attr:`max_concurrency` of them from different threads.
+    """
 
     def __init__(self, manifest: Manifest, backend: Backend, *, tile_size: int = 0) -> None:
         self.manifest, self.tile_size = manifest, tile_size
@@ -90,6 +93,11 @@ class Upscaler:
     def info(self) -> BackendInfo:
         """What really runs: backend, provider, version, precision, device, threads."""
         return self._backend.info
+
+    @property
+    def max_concurrency(self) -> int:
+        """Calls that may run at the same time."""
+        return self.info.max_concurrency
 
     @property
     def precision(self) -> str:

@@ -38,6 +38,11 @@ class PlaneUpscaler(Protocol):
         """Whether ``upscale_frame`` works, which then does chroma faster than it is done here."""
         ...
 
+    @property
+    def max_concurrency(self) -> int:
+        """Calls that may run at the same time, from threads of their own."""
+        ...
+
     def upscale_luma(self, plane: Plane, *, bit_depth: int) -> Plane:
         """An HxW plane, ``scale`` times larger."""
         ...
@@ -145,7 +150,8 @@ def _run(
             count += 1
             on_frame()
 
-    run_stages(map(work.resize_chroma, reader), work.upscale, write)
+    workers = work.upscaler.max_concurrency
+    run_stages(map(work.resize_chroma, reader), work.upscale, write, workers=workers)
     return count
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Generic, TypeVar
 
@@ -22,12 +24,14 @@ def run_stages(
     consume: Callable[[Result], None],
     *,
     depth: int = 4,
+    workers: int = 1,
 ) -> None:
     """Give each produced value through ``transform`` to ``consume``, in order.
 
-    ``produce`` and ``consume`` run in a thread each, ``transform`` in the caller's. At most
-    ``depth`` values wait between two stages. The first error of any stage stops all and is raised
-    once the threads have ended, as is KeyboardInterrupt.
+    ``produce`` and ``consume`` run in a thread each, ``transform`` in the caller's, or on
+    ``workers`` values at a time in threads of their own. At most ``depth`` values wait between two
+    stages. The first error of any stage stops all and is raised once the threads have ended, as is
+    KeyboardInterrupt.
     """
     run = _Run()
     inward: _Relay[Source] = _Relay(depth, run.stop)
@@ -39,7 +43,7 @@ def run_stages(
     try:
         for thread in threads:
             thread.start()
-        outward.fill(map(transform, inward))
+        outward.fill(_transformed(inward, transform, workers))
     except _Stopped:
         pass
     except BaseException as error:
@@ -48,6 +52,23 @@ def run_stages(
         run.join(thread)
     if run.errors:
         raise run.errors[0]
+
+
+def _transformed(
+    values: Iterable[Source], transform: Callable[[Source], Result], workers: int
+) -> Iterator[Result]:
+    """Results in the order of the values; ``workers`` of them are made at the same time."""
+    if workers == 1:
+        yield from map(transform, values)
+        return
+    pending: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for value in values:
+            if len(pending) == workers:
+                yield pending.popleft().result()
+            pending.append(pool.submit(transform, value))
+        while pending:
+            yield pending.popleft().result()
 
 
 class _Stopped(Exception):  # noqa: N818 - a signal, not an error

@@ -17,6 +17,8 @@ RATE = Fraction(25)
 class NearestUpscaler:
     """An exact stand-in for the network: every sample repeated."""
 
+    max_concurrency = 1
+
     def __init__(self, scale: int = 2, *, takes_frames: bool = False) -> None:
         self.scale, self.takes_frames = scale, takes_frames
 

@@ -42,9 +42,24 @@ def test_no_stage_runs_far_ahead_of_a_slow_one() -> None:
     assert max(ahead) <= 2 * 2 + 3
 
 
+def test_workers_run_side_by_side_and_order_stays() -> None:
+    meet = threading.Barrier(2, timeout=20)
+    got: list[int] = []
+
+    def transform(value: int) -> int:
+        meet.wait()  # passes only while another value is in the works
+        return value
+
+    run_stages(range(10), transform, got.append, workers=2)
+    assert got == list(range(10))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("stage", ["produce", "transform", "consume"])
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
-def test_error_of_any_stage_stops_all_and_is_raised(stage: str, kind: type[BaseException]) -> None:
+def test_error_of_any_stage_stops_all_and_is_raised(
+    stage: str, kind: type[BaseException], workers: int
+) -> None:
     def fail_at(name: str, value: int) -> int:
         if name == stage and value == 7:
             raise kind(f"{name} failed")
@@ -59,5 +74,6 @@ def test_error_of_any_stage_stops_all_and_is_raised(stage: str, kind: type[BaseE
             (fail_at("produce", value) for value in endless()),
             lambda value: fail_at("transform", value),
             consume,
+            workers=workers,
         )
     assert threading.active_count() == before
