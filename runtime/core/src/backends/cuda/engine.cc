@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "backends/cuda/frame_arguments.h"
-#include "backends/cuda/load_plugin.h"
 #include "backends/cuda/plan.h"
+#include "backends/load_plugin.h"
 #include "base/error.h"
 
 namespace esr::cuda {
@@ -13,18 +13,15 @@ namespace {
 
 constexpr int kOldestCapability = 80;  // the first with the kernels' instructions
 
+constexpr PluginFile kFile = {"cuda", "CUDA", kPluginFile, kPluginEntry};
+
 void check(PluginStatus status, const PluginMessage &message) {
-  switch (status) {
-    case PluginStatus::kOk:
-      return;
-    case PluginStatus::kUnsupported:
-      throw Error(Status::kUnsupported, std::string("device cuda is not offered: ") + message.text);
-    case PluginStatus::kOutOfMemory:
-      throw Error(Status::kOutOfMemory, std::string("CUDA: ") + message.text);
-    case PluginStatus::kFailed:
-      break;
-  }
-  throw Error(Status::kBackend, std::string("CUDA: ") + message.text);
+  check_plugin(kFile, status, message);
+}
+
+const Plugin &loaded_plugin() {
+  static const void *const table = load_plugin(kFile, kPluginRelease);
+  return *static_cast<const Plugin *>(table);
 }
 
 DeviceFacts described(const Plugin &plugin, int device) {
@@ -47,7 +44,7 @@ class Engine::Impl {
   Impl(const native::Network &given, int device)
       : network(given),
         chain(chain_of(network)),
-        plugin(load_plugin()),
+        plugin(loaded_plugin()),
         facts(described(plugin, device)) {
     // A network that does not fit into the device's memories is refused now, not at the first
     // frame.

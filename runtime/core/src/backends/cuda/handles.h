@@ -1,22 +1,13 @@
-// What CUDA hands out, as objects that give it back. The plugin's alone: it includes CUDA's
-// headers.
+// What CUDA hands out, as objects that give it back. Plugins' alone: it includes CUDA's headers.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
 
+#include "backends/cuda/failure.h"
+
 namespace esr::cuda {
-
-struct Failure {
-  cudaError_t error;
-};
-
-inline void check(cudaError_t error) {
-  if (error == cudaSuccess) return;
-  cudaGetLastError();  // or the next call would report it again
-  throw Failure{error};
-}
 
 // The caller's thread keeps the device that it had.
 class UsedDevice {

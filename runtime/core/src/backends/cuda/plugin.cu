@@ -18,30 +18,6 @@ __global__ void __launch_bounds__(32 * kMostWarps, 1)
 
 namespace {
 
-PluginStatus status_of(cudaError_t error) {
-  switch (error) {
-    case cudaErrorMemoryAllocation:
-      return PluginStatus::kOutOfMemory;
-    case cudaErrorNoDevice:
-    case cudaErrorInvalidDevice:
-    case cudaErrorInsufficientDriver:
-    case cudaErrorNoKernelImageForDevice:
-    case cudaErrorUnsupportedPtxVersion:
-    case cudaErrorInitializationError:
-    case cudaErrorStubLibrary:
-      return PluginStatus::kUnsupported;
-    default:
-      return PluginStatus::kFailed;
-  }
-}
-
-const char *text_of(cudaError_t error) {
-  int driver = 0;
-  cudaDriverGetVersion(&driver);
-  if (error == cudaErrorInsufficientDriver && driver == 0) return "no NVIDIA driver is installed";
-  return cudaGetErrorString(error);
-}
-
 template <class Body>
 PluginStatus guard(PluginMessage *message, const Body &body) noexcept {
   try {
@@ -262,15 +238,8 @@ PluginStatus enqueue(PluginSession *session, const FrameArguments *frame, void *
 }  // namespace
 }  // namespace esr::cuda
 
-extern "C" __attribute__((visibility("default"))) const esr::cuda::Plugin *esr_cuda_plugin() {
+extern "C" __attribute__((visibility("default"))) const void *esr_cuda_plugin() {
   using namespace esr::cuda;
-  static const Plugin plugin = {kPluginVersion,
-                                static_cast<std::int32_t>(sizeof(PassLayout)),
-                                describe,
-                                open,
-                                close,
-                                load,
-                                run,
-                                enqueue};
+  static const Plugin plugin = {kPluginRelease, describe, open, close, load, run, enqueue};
   return &plugin;
 }

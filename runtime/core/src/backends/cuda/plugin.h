@@ -2,17 +2,18 @@
 //
 // libedge_sr knows networks and plans, and nothing of CUDA. The plugin knows CUDA, and nothing of
 // networks: it holds constants, buffers and graphs, and launches what it is told. The two are built
-// from one source tree; `version` and `layout_bytes` refuse another release's plugin.
+// from one source tree.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "backends/cuda/pass.h"
+#include "backends/plugin.h"
 
 namespace esr::cuda {
 
-constexpr std::int32_t kPluginVersion = 1;
+constexpr PluginRelease kPluginRelease = {2, static_cast<std::int32_t>(sizeof(PassLayout))};
 constexpr const char *kPluginFile = "libedge_sr_cuda.so";
 constexpr const char *kPluginEntry = "esr_cuda_plugin";
 
@@ -40,24 +41,11 @@ struct PluginPlan {
   const PluginPass *passes;
 };
 
-enum class PluginStatus : std::int32_t {
-  kOk = 0,
-  kUnsupported = 1,  // no driver, no device, or one that is too old
-  kFailed = 2,       // CUDA refused something
-  kOutOfMemory = 3,
-};
-
-// Where a function puts the line that says why it failed.
-struct PluginMessage {
-  char text[256];
-};
-
 struct PluginSession;
 
 // Functions of one session are called by one thread at a time.
 struct Plugin {
-  std::int32_t version;
-  std::int32_t layout_bytes;  // sizeof(PassLayout)
+  PluginRelease release;
   PluginStatus (*describe)(std::int32_t device, DeviceFacts *facts, PluginMessage *message);
   PluginStatus (*open)(std::int32_t device, PluginSession **session, PluginMessage *message);
   void (*close)(PluginSession *session);
@@ -71,7 +59,5 @@ struct Plugin {
   PluginStatus (*enqueue)(PluginSession *session, const FrameArguments *frame, void *stream,
                           PluginMessage *message);
 };
-
-using PluginEntry = const Plugin *(*)();
 
 }  // namespace esr::cuda
