@@ -1,31 +1,16 @@
 #include "bundle/bundle.h"
 
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <string>
 
 #include "base/sha256.h"
 #include "check.h"
+#include "temporary_folder.h"
 
 namespace {
 
-// A bundle folder under the system's temporary folder, removed at the end.
-class Folder {
+class Folder : public TemporaryFolder {
  public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "bundle_test.XXXXXX").string();
-    CHECK(mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  Folder(const Folder &) = delete;
-  Folder &operator=(const Folder &) = delete;
-
-  void write(const std::string &name, const std::string &content) const {
-    std::ofstream(path_ / name, std::ios::binary) << content;
-  }
-
   // A manifest that lists model.native with these facts.
   void write_manifest(const std::string &content, std::size_t bytes) const {
     const auto *data = reinterpret_cast<const std::uint8_t *>(content.data());
@@ -36,11 +21,6 @@ class Folder {
               esr::sha256(data, content.size()) + "\", \"bytes\": " + std::to_string(bytes) +
               "}}}");
   }
-
-  std::string path() const { return path_.string(); }
-
- private:
-  std::filesystem::path path_;
 };
 
 esr::Status status_of(const std::string &path) {
@@ -98,8 +78,7 @@ TEST(malformed_manifest_is_refused_with_its_path) {
 TEST(bundle_without_a_native_model_says_where_the_reason_is) {
   const Folder folder;
   folder.write_manifest("content", 7);
-  std::ifstream file(folder.path() + "/manifest.json");
-  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  std::string text = folder.read("manifest.json");
   text.replace(text.find("model.native"), 12, "model.onnx");
   folder.write("manifest.json", text);
   CHECK_ERROR(esr::read_bundle(folder.path()), "holds no native model; its report.json says why");

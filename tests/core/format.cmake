@@ -1,5 +1,6 @@
 # Tests of the parsers: base/, bundle/ and the native file.
 esr_add_test(json_test)
+esr_add_test(json_text_test)
 esr_add_test(safetensors_test)
 esr_add_test(sha256_test)
 esr_add_test(manifest_test)

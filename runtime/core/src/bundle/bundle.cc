@@ -1,13 +1,7 @@
 #include "bundle/bundle.h"
 
-#include <sys/stat.h>
-
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <string_view>
-
 #include "base/error.h"
+#include "base/file.h"
 #include "base/sha256.h"
 
 namespace esr {
@@ -16,28 +10,7 @@ namespace {
 constexpr const char *kNativeModel = "model.native";
 constexpr std::size_t kLargestManifest = std::size_t{1} << 20;
 
-std::size_t size_of(const std::string &path) {
-  struct stat facts {};
-  if (stat(path.c_str(), &facts) != 0) {
-    throw Error(Status::kIo, "cannot read " + path + ": " + std::strerror(errno));
-  }
-  if (!S_ISREG(facts.st_mode)) throw Error(Status::kIo, path + " is not a file");
-  return static_cast<std::size_t>(facts.st_size);
-}
-
-std::vector<std::uint8_t> read_file(const std::string &path, std::size_t bytes) {
-  std::vector<std::uint8_t> data(bytes);
-  std::ifstream file(path, std::ios::binary);
-  if (bytes > 0)
-    file.read(reinterpret_cast<char *>(data.data()), static_cast<std::streamsize>(bytes));
-  if (!file) throw Error(Status::kIo, "cannot read " + path);
-  return data;
-}
-
-bool exists(const std::string &path) {
-  struct stat facts {};
-  return stat(path.c_str(), &facts) == 0 || errno != ENOENT;
-}
+}  // namespace
 
 Manifest read_manifest(const std::string &folder) {
   const std::string path = folder + "/manifest.json";
@@ -58,7 +31,14 @@ Manifest read_manifest(const std::string &folder) {
   }
 }
 
-std::vector<std::uint8_t> read_checked(const std::string &path, const FileEntry &entry) {
+std::vector<std::uint8_t> read_checked(const std::string &folder, const std::string &name,
+                                       const Manifest &manifest) {
+  const auto found = manifest.files.find(name);
+  if (found == manifest.files.end()) {
+    throw Error(Status::kModelFormat, "bundle " + folder + " lists no file " + name);
+  }
+  const FileEntry &entry = found->second;
+  const std::string path = folder + "/" + name;
   const std::size_t bytes = size_of(path);
   if (bytes != entry.bytes) {
     throw Error(Status::kModelFormat,
@@ -75,17 +55,14 @@ std::vector<std::uint8_t> read_checked(const std::string &path, const FileEntry 
   return data;
 }
 
-}  // namespace
-
 Bundle read_bundle(const std::string &path) {
   Bundle bundle;
   bundle.manifest = read_manifest(path);
-  const auto entry = bundle.manifest.files.find(kNativeModel);
-  if (entry == bundle.manifest.files.end()) {
+  if (bundle.manifest.files.count(kNativeModel) == 0) {
     throw Error(Status::kUnsupported,
                 "bundle " + path + " holds no native model; its report.json says why");
   }
-  bundle.native_model = read_checked(path + "/" + kNativeModel, entry->second);
+  bundle.native_model = read_checked(path, kNativeModel, bundle.manifest);
   return bundle;
 }
 

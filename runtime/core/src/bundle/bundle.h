@@ -14,8 +14,16 @@ struct Bundle {
   std::vector<std::uint8_t> native_model;  // content of model.native, checked against its digest
 };
 
-// Throws Error(kIo) if the folder or a file cannot be read, Error(kModelFormat) if the manifest is
-// malformed or the model is not what it says, Error(kUnsupported) without a native model.
+// All three throw Error(kIo) if the folder or a file cannot be read and Error(kModelFormat) if the
+// manifest is malformed or a file is not what it says.
+
+Manifest read_manifest(const std::string &folder);
+
+// A file that the manifest lists.
+std::vector<std::uint8_t> read_checked(const std::string &folder, const std::string &name,
+                                       const Manifest &manifest);
+
+// Throws Error(kUnsupported) without a native model.
 Bundle read_bundle(const std::string &path);
 
 }  // namespace esr
