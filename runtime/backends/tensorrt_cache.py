@@ -72,8 +72,13 @@ def machine_facts() -> dict[str, str]:
         "compute capability": facts.compute_capability,
         "CUDA": facts.cuda,
         "driver": facts.driver,
-        "TensorRT": import_tensorrt().__version__,
+        "TensorRT": release_of(import_tensorrt().__version__),
     }
+
+
+def release_of(version: str) -> str:
+    """The three numbers of a version, as the C library knows it: wheels add a build to them."""
+    return ".".join(version.split(".")[:3])
 
 
 def is_cached(request: PlanRequest, cache: PlanCache) -> bool:
