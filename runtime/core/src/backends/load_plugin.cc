@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/file.h"
 
 namespace esr {
 namespace {
@@ -39,8 +40,11 @@ const void *load_plugin(const PluginFile &file, const PluginRelease &expected) {
   const std::string path = own.substr(0, own.rfind('/') + 1) + file.name;
   void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
-    refuse(file, text_of_error() + "; build the " + file.vendor +
-                     " plugin, which lies beside this library");
+    // The plugin may be there without a library that it needs.
+    const std::string advice = exists(path) ? std::string()
+                                            : std::string("; build the ") + file.vendor +
+                                                  " plugin, which lies beside this library";
+    refuse(file, text_of_error() + advice);
   }
   const auto entry = reinterpret_cast<PluginEntry>(dlsym(library, file.entry));
   const void *table = entry != nullptr ? entry() : nullptr;
