@@ -1,5 +1,5 @@
 /* edge-sr: upscales luminance planes and YUV frames with a bundle's network on a CPU or, where the
- * CUDA plugin lies beside the library, on an NVIDIA GPU.
+ * CUDA or the TensorRT plugin lies beside the library, on an NVIDIA GPU.
  *
  *   esr_upscaler *upscaler = NULL;
  *   if (esr_upscaler_open("fsrcnn-x2.esr", NULL, &upscaler) != ESR_OK) {
@@ -70,8 +70,8 @@ ESR_API const char *esr_status_name(int32_t status);
 
 typedef enum esr_log_level { ESR_LOG_INFO = 1, ESR_LOG_WARNING = 2 } esr_log_level;
 
-/* Called during esr_upscaler_open on the calling thread, with one line that is valid during the
- * call. */
+/* Called on the calling thread with one line that is valid during the call: while an upscaler is
+ * opened, and on device tensorrt at the first frame of a size, which may build a plan. */
 typedef void (*esr_log_callback)(void *user, esr_log_level level, const char *message);
 
 typedef struct esr_options {
@@ -79,15 +79,17 @@ typedef struct esr_options {
   const char *precision; /* "fp32", "bf16" or "int8"; NULL takes the bundle's default precision,
                             and fp32 where that is fp16. bf16 runs as fp32 on a CPU without
                             AVX512_BF16: esr_info.precision says what runs. Device cuda runs "fp16"
-                            from the fp32 weights, which NULL takes too. */
-  int32_t num_threads;   /* 0 = one per physical core; at most 256. Device cuda uses them for
-                            chroma. */
+                            from the fp32 weights, which NULL takes too. Device tensorrt runs
+                            "fp32", "fp16" or "int8" if the bundle has it, bf16 never. */
+  int32_t num_threads;   /* 0 = one per physical core; at most 256. Devices cuda and
+                            tensorrt use them for chroma, the latter also for deep samples. */
   int32_t tile_size;     /* side of a tile in LR pixels with its halo; 0 = chosen for the cache.
-                            Does not change the result; device cuda chooses by itself. */
+                            Does not change the result; device cuda chooses by itself, device
+                            tensorrt runs whole frames. */
   esr_log_callback log;  /* may be NULL */
   void *log_user;        /* passed to `log` */
-  const char *device;    /* since version 2: "cpu", "cuda" or "cuda:N", the GPU that CUDA counts as
-                            N; NULL is "cpu" */
+  const char *device;    /* since version 2: "cpu", "cuda", "tensorrt", "cuda:N" or "tensorrt:N",
+                            the GPU that CUDA counts as N; NULL is "cpu" */
 } esr_options;
 
 /* Fills in the defaults above. The function writes a struct of version 1, for programs that were
@@ -100,12 +102,14 @@ typedef struct esr_upscaler esr_upscaler;
 
 /* Opens a bundle folder: reads manifest.json and model.native, checks size and digest. `options`
  * may be NULL for the defaults. On success *out owns the upscaler; release it with
- * esr_upscaler_close(). On failure *out is NULL. */
+ * esr_upscaler_close(). On failure *out is NULL. Device tensorrt reads the bundle's ONNX graph
+ * instead of model.native, when the first frame of a size comes. */
 ESR_API esr_status esr_upscaler_open(const char *bundle_path, const esr_options *options,
                                      esr_upscaler **out);
 
 /* Opens the content of a model.native file, which is copied. A NULL precision is int8 if the model
- * holds int8 weights, else fp32. Otherwise as esr_upscaler_open(). */
+ * holds int8 weights, else fp32. Device tensorrt is refused, since such a model holds no graph.
+ * Otherwise as esr_upscaler_open(). */
 ESR_API esr_status esr_upscaler_open_buffer(const void *data, size_t size,
                                             const esr_options *options, esr_upscaler **out);
 
@@ -118,11 +122,12 @@ typedef struct esr_info {
   int32_t scale;                  /* 2, 3 or 4 */
   int32_t receptive_field_radius; /* how far, in LR pixels, an output sees */
   int32_t num_threads;            /* the caller's thread among them */
-  int32_t has_base;               /* 1 if the network adds to a bicubic enlargement, else 0 */
+  int32_t has_base;               /* 1 if the network adds to a bicubic enlargement, else 0; 0 on
+                                     device tensorrt, which does not know */
   const char *precision;          /* what runs: "fp32", "bf16", "int8" or "fp16" */
   const char *isa;                /* of the convolutions, such as "avx512vnni" or "sm_90" */
   const char *model;              /* name in the manifest; "" for a buffer */
-  const char *device;             /* since version 2: "cpu" or "cuda" */
+  const char *device;             /* since version 2: "cpu", "cuda" or "tensorrt" */
 } esr_info;
 
 /* Function and macro as for esr_options_init(). */
@@ -160,14 +165,17 @@ ESR_API void esr_plane_init(esr_plane *plane);
 /* Upscales a luminance plane. `sr` is `scale` times larger, of the same type and depth; the two do
  * not overlap. Samples of b bits are divided by 2^(b-8) on the way in and multiplied on the way
  * out, rounded half to even and clamped to 0..2^b-1. `lr` is not written. Memory is allocated only
- * when a frame is larger than all before. After an error `sr` is as it was. */
+ * when a frame is larger than all before, on a GPU when it is of another size. After an error `sr`
+ * is as it was. On device tensorrt the first frame of a size takes the plan for it from the user's
+ * cache, or builds it for seconds to minutes. */
 ESR_API esr_status esr_upscale_plane(esr_upscaler *upscaler, const esr_plane *lr,
                                      const esr_plane *sr);
 
 /* Since version 2: the same for planes in the memory of an upscaler's GPU. The work goes behind
  * that of `stream`, a cudaStream_t, and the call returns; only a first frame of another size than
  * the last waits for the device. The frames of one upscaler run one after the other: whoever gives
- * them to several streams orders these. ESR_ERR_UNSUPPORTED on a CPU. */
+ * them to several streams orders these. ESR_ERR_UNSUPPORTED on a CPU, and on device tensorrt for
+ * uint16 samples and negative strides. */
 ESR_API esr_status esr_upscale_device_plane(esr_upscaler *upscaler, const esr_plane *lr,
                                             const esr_plane *sr, void *stream);
 

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "api/device.h"
+#include "api/precision.h"
 #include "api/upscaler.h"
 #include "backends/native/network_file.h"
 #include "base/error.h"
@@ -34,6 +36,10 @@ static_assert(static_cast<int>(Status::kOutOfMemory) == ESR_ERR_OUT_OF_MEMORY);
 static_assert(static_cast<int>(Status::kInternal) == ESR_ERR_INTERNAL);
 
 constexpr std::size_t kLongestMessage = 512;
+
+constexpr const char *kNeedsBundle =
+    "device tensorrt runs the graphs of a bundle, which a model.native does not hold; open the "
+    "bundle";
 
 // A fixed buffer, so that running out of memory can be reported too.
 thread_local char last_error[kLongestMessage] = "";
@@ -176,6 +182,12 @@ esr_status esr_upscaler_open(const char *bundle_path, const esr_options *options
     *out = nullptr;
     require(bundle_path, "bundle_path");
     const esr_options given = checked_options(options);
+    if (esr::device_of(given).kind == esr::DeviceKind::kTensorRT) {
+      const esr::Manifest manifest = esr::read_manifest(bundle_path);
+      const std::string precision = esr::precision_of(manifest, given);
+      *out = esr::open_graph(bundle_path, manifest, precision, given).release();
+      return;
+    }
     const esr::Bundle bundle = esr::read_bundle(bundle_path);
     const std::vector<std::uint8_t> &data = bundle.native_model;
     const Network network = esr::native::parse_network(data.data(), data.size());
@@ -194,6 +206,9 @@ esr_status esr_upscaler_open_buffer(const void *data, size_t size, const esr_opt
     *out = nullptr;
     require(data, "data");
     const esr_options given = checked_options(options);
+    if (esr::device_of(given).kind == esr::DeviceKind::kTensorRT) {
+      throw Error(Status::kUnsupported, kNeedsBundle);
+    }
     const Network network =
         esr::native::parse_network(static_cast<const std::uint8_t *>(data), size);
     *out = esr::open_network(network, "", esr::precision_of(network, given), given).release();

@@ -4,68 +4,54 @@
 #include <utility>
 #include <vector>
 
+#include "api/device.h"
+#include "api/precision.h"
 #include "backends/cuda/engine.h"
 #include "backends/native/engine.h"
+#include "backends/tensorrt/engine.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "threading/physical_cores.h"
 
 namespace esr {
 namespace {
 
 using native::Network;
-using native::Precision;
+
+static_assert(static_cast<int>(LogLevel::kInfo) == ESR_LOG_INFO);
+static_assert(static_cast<int>(LogLevel::kWarning) == ESR_LOG_WARNING);
 
 constexpr std::int32_t kMostThreads = 256;
-constexpr int kCpu = -1;
-constexpr const char *kCuda = "cuda";
 
 [[noreturn]] void fail(const std::string &message) {
   throw Error(Status::kInvalidArgument, message);
 }
 
-Precision precision_from(const std::string &name) {
-  if (name == "fp32") return Precision::kFp32;
-  if (name == "bf16") return Precision::kBf16;
-  if (name == "int8") return Precision::kInt8;
-  if (name == "fp16") {
-    throw Error(Status::kUnsupported,
-                "fp16 is for GPU engines; choose fp32, bf16 or int8, or device cuda");
-  }
-  fail("precision " + name.substr(0, 20) + " is not fp32, bf16 or int8");
-}
-
-// The number of the GPU that is asked for, or kCpu.
-int device_of(const esr_options &options) {
-  const std::string name = options.device != nullptr ? options.device : "cpu";
-  if (name == "cpu") return kCpu;
-  if (name == kCuda) return 0;
-  const std::string prefix = std::string(kCuda) + ":";
-  const std::string number =
-      name.substr(0, prefix.size()) == prefix ? name.substr(prefix.size()) : "";
-  const bool is_number = number.find_first_not_of("0123456789") == std::string::npos;
-  if (number.empty() || number.size() > 3 || !is_number) {
-    fail("device " + name.substr(0, 20) + " is not cpu, cuda or cuda:N");
-  }
-  return std::stoi(number);
-}
-
-// What the CUDA engine runs whatever the bundle holds: fp32 weights are always there.
-std::string cuda_precision(const esr_options &options) {
-  const std::string wanted = options.precision != nullptr ? options.precision : "fp16";
-  if (wanted == "fp16") return wanted;
-  precision_from(wanted);
-  throw Error(Status::kUnsupported, "device cuda runs fp16, not " + wanted);
-}
-
 std::unique_ptr<Engine> engine_for(const Network &network, const std::string &precision,
                                    const esr_options &options) {
-  const int device = device_of(options);
-  if (device != kCpu) return std::make_unique<cuda::Engine>(network, device);
-  return std::make_unique<native::Engine>(network, precision_from(precision));
+  const Device device = device_of(options);
+  if (device.kind == DeviceKind::kCuda) {
+    return std::make_unique<cuda::Engine>(network, device.number);
+  }
+  return std::make_unique<native::Engine>(network, native_precision(precision));
 }
 
-void log(const esr_options &options, esr_log_level level, const std::string &message) {
-  if (options.log != nullptr) options.log(options.log_user, level, message.c_str());
+// The caller's callback; outlives the options.
+Log log_of(const esr_options &options) {
+  if (options.log == nullptr) return [](LogLevel, const std::string &) {};
+  return [callback = options.log, user = options.log_user](LogLevel level,
+                                                           const std::string &message) {
+    callback(user, static_cast<esr_log_level>(level), message.c_str());
+  };
+}
+
+int threads_of(const esr_options &options) {
+  return options.num_threads > 0 ? options.num_threads : physical_cores();
+}
+
+std::string shown_engine(const EngineInfo &info, const std::string &name, int threads) {
+  return name + " engine: " + info.precision + " on " + info.isa + ", " + std::to_string(threads) +
+         " threads";
 }
 
 void check_tile_size(const esr_options &options, const Network &network) {
@@ -110,32 +96,12 @@ void check_options(const esr_options &options) {
   device_of(options);
 }
 
-std::string precision_of(const Manifest &manifest, const esr_options &options) {
-  if (device_of(options) != kCpu) return cuda_precision(options);
-  if (options.precision == nullptr) {
-    // fp16 exists for GPUs; the same weights run here in fp32.
-    return manifest.default_precision == "fp16" ? "fp32" : manifest.default_precision;
-  }
-  const std::string wanted = options.precision;
-  const bool needs_int8 = precision_from(wanted) == Precision::kInt8;  // fp32 weights serve bf16
-  const std::vector<std::string> &present = manifest.precisions;
-  if (needs_int8 && std::find(present.begin(), present.end(), wanted) == present.end()) {
-    fail("the bundle holds no int8; build it with --precision int8");
-  }
-  return wanted;
-}
-
-std::string precision_of(const Network &network, const esr_options &options) {
-  if (device_of(options) != kCpu) return cuda_precision(options);
-  if (options.precision != nullptr) return options.precision;
-  return network.has_int8 ? "int8" : "fp32";
-}
-
 std::unique_ptr<esr_upscaler> open_network(const Network &network, const std::string &model,
                                            const std::string &precision,
                                            const esr_options &options) {
   check_tile_size(options, network);
-  const int threads = options.num_threads > 0 ? options.num_threads : physical_cores();
+  const int threads = threads_of(options);
+  const Log log = log_of(options);
   std::unique_ptr<Engine> engine = engine_for(network, precision, options);
   const EngineInfo info = engine->info();
   std::unique_ptr<esr_upscaler> upscaler(new esr_upscaler{model,
@@ -147,12 +113,27 @@ std::unique_ptr<esr_upscaler> open_network(const Network &network, const std::st
                                                           options.tile_size});
   const std::string &running = info.precision;
   if (precision != running) {
-    log(options, ESR_LOG_WARNING,
+    log(LogLevel::kWarning,
         precision + " is not available on this CPU; running " + running + " instead");
   }
-  log(options, ESR_LOG_INFO,
-      "native engine: " + running + " on " + info.isa + ", " + std::to_string(threads) +
-          " threads");
+  log(LogLevel::kInfo, shown_engine(info, "native", threads));
+  return upscaler;
+}
+
+std::unique_ptr<esr_upscaler> open_graph(const std::string &bundle, const Manifest &manifest,
+                                         const std::string &precision, const esr_options &options) {
+  if (manifest.channels != "y") {
+    throw Error(Status::kUnsupported, "the bundle upscales " + manifest.channels +
+                                          " pictures; this library upscales luminance");
+  }
+  const int threads = threads_of(options);
+  const Log log = log_of(options);
+  auto engine = std::make_unique<tensorrt::Engine>(tensorrt::Model{bundle, manifest, precision},
+                                                   device_of(options).number, log);
+  const EngineInfo info = engine->info();
+  std::unique_ptr<esr_upscaler> upscaler(
+      new esr_upscaler{manifest.model, false, std::move(engine), info, ThreadPool(threads), {}, 0});
+  log(LogLevel::kInfo, shown_engine(info, "TensorRT", threads));
   return upscaler;
 }
 

@@ -28,13 +28,13 @@ namespace esr {
 // Throws Error(kInvalidArgument) for options that no network can run with.
 void check_options(const esr_options &options);
 
-// The precision to ask of the engine for a bundle.
-std::string precision_of(const Manifest &manifest, const esr_options &options);
-std::string precision_of(const native::Network &network, const esr_options &options);
-
 std::unique_ptr<esr_upscaler> open_network(const native::Network &network, const std::string &model,
                                            const std::string &precision,
                                            const esr_options &options);
+
+// A graph of a bundle on device tensorrt.
+std::unique_ptr<esr_upscaler> open_graph(const std::string &bundle, const Manifest &manifest,
+                                         const std::string &precision, const esr_options &options);
 
 // Planes that check_frames() has accepted.
 void upscale_frame(esr_upscaler &upscaler, const FramePlanes &lr, const FramePlanes &sr);

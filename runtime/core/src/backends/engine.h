@@ -11,7 +11,7 @@ namespace esr {
 
 struct EngineInfo {
   std::string precision;  // what runs, such as "int8"
-  std::string device;     // "cpu" or "cuda"
+  std::string device;     // "cpu", "cuda" or "tensorrt"
   std::string isa;        // of the convolutions, such as "avx512vnni" or "sm_90"
   int scale = 2;
   int radius = 0;  // how far, in LR pixels, an output sees

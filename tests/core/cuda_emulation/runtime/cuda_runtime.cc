@@ -16,6 +16,8 @@ struct FakeStream {
   FakeGraph *recorded = nullptr;
 };
 
+struct FakeEvent {};
+
 namespace {
 
 constexpr int kMultiprocessors = 2;
@@ -45,8 +47,10 @@ cudaError_t unless_recording() {
   return recording > 0 ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
 }
 
+bool is_recording(cudaStream_t stream) { return stream != nullptr && stream->recorded != nullptr; }
+
 cudaError_t put(cudaStream_t stream, std::function<void()> work) {
-  if (stream != nullptr && stream->recorded != nullptr) {
+  if (is_recording(stream)) {
     stream->recorded->work.push_back(std::move(work));
     return cudaSuccess;
   }
@@ -61,7 +65,7 @@ cudaError_t put(cudaStream_t stream, std::function<void()> work) {
 
 cudaError_t allocated(void **data, std::size_t size) {
   if (recording > 0) return cudaErrorStreamCaptureUnsupported;
-  *data = std::malloc(size);
+  *data = std::aligned_alloc(256, (size + 255) / 256 * 256);
   if (*data == nullptr) return cudaErrorMemoryAllocation;
   std::memset(*data, 0xFF, size);
   return cudaSuccess;
@@ -136,6 +140,42 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, std::size_t size, cudaMe
   return put(stream, [=] { std::memcpy(to, from, size); });
 }
 
+// The caller's planes, which one of the two is, are not known here.
+cudaError_t cudaMemcpy2DAsync(void *to, std::size_t to_pitch, const void *from,
+                              std::size_t from_pitch, std::size_t width, std::size_t height,
+                              cudaMemcpyKind kind, cudaStream_t stream) {
+  const bool is_ours =
+      is_on_device(to, to_pitch * height) != is_on_device(from, from_pitch * height);
+  const bool is_right =
+      is_ours && kind == cudaMemcpyDeviceToDevice && width <= to_pitch && width <= from_pitch;
+  if (!is_right) return cudaErrorInvalidValue;
+  return put(stream, [=] {
+    for (std::size_t y = 0; y < height; ++y) {
+      std::memcpy(static_cast<char *>(to) + y * to_pitch,
+                  static_cast<const char *>(from) + y * from_pitch, width);
+    }
+  });
+}
+
+// A stream's work is done at once: events mark nothing.
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned /*flags*/) {
+  *event = new FakeEvent();
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t /*stream*/) {
+  return event != nullptr ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t /*stream*/, cudaEvent_t event, unsigned /*flags*/) {
+  return event != nullptr ? cudaSuccess : cudaErrorInvalidValue;
+}
+
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned /*flags*/) {
   *stream = new FakeStream();
   return cudaSuccess;
@@ -189,6 +229,12 @@ cudaError_t fake_set_attribute(cudaFuncAttribute which, int value) {
   if (value > kSharedPerBlock) return cudaErrorInvalidValue;
   shared_limit = value;
   return cudaSuccess;
+}
+
+bool fake_is_recording(cudaStream_t stream) { return is_recording(stream); }
+
+cudaError_t fake_put(cudaStream_t stream, std::function<void()> work) {
+  return put(stream, std::move(work));
 }
 
 cudaError_t fake_launch(const cudaLaunchConfig_t &launch, std::function<void()> kernel) {

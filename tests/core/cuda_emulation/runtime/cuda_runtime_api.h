@@ -1,4 +1,4 @@
-// The part of CUDA's runtime library that the plugin uses, for one emulated GPU: device memory is
+// The part of CUDA's runtime library that the plugins use, for one emulated GPU: device memory is
 // memory, a stream's work is done at once, a kernel runs in the emulator.
 //
 // What is recorded into a graph runs when the graph is launched, with the arguments of the time of
@@ -29,7 +29,11 @@ enum cudaError_t {
   cudaErrorLaunchFailure = 719,
   cudaErrorStreamCaptureUnsupported = 900,
 };
-enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2 };
+enum cudaMemcpyKind {
+  cudaMemcpyHostToDevice = 1,
+  cudaMemcpyDeviceToHost = 2,
+  cudaMemcpyDeviceToDevice = 3,
+};
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
 enum cudaDeviceAttr {
   cudaDevAttrMaxSharedMemoryPerMultiprocessor = 81,
@@ -41,9 +45,12 @@ enum cudaFuncAttribute {
 };
 constexpr int cudaSharedmemCarveoutMaxShared = 100;
 constexpr unsigned cudaStreamNonBlocking = 1;
+constexpr unsigned cudaEventDisableTiming = 2;
 
+struct FakeEvent;
 struct FakeStream;
 struct FakeGraph;
+using cudaEvent_t = FakeEvent *;
 using cudaStream_t = FakeStream *;
 using cudaGraph_t = FakeGraph *;
 using cudaGraphExec_t = FakeGraph *;
@@ -83,6 +90,13 @@ cudaError_t cudaFreeHost(void *data);
 cudaError_t cudaMemcpy(void *to, const void *from, std::size_t size, cudaMemcpyKind kind);
 cudaError_t cudaMemcpyAsync(void *to, const void *from, std::size_t size, cudaMemcpyKind kind,
                             cudaStream_t stream);
+cudaError_t cudaMemcpy2DAsync(void *to, std::size_t to_pitch, const void *from,
+                              std::size_t from_pitch, std::size_t width, std::size_t height,
+                              cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
@@ -93,6 +107,9 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream);
 cudaError_t fake_set_attribute(cudaFuncAttribute which, int value);
+bool fake_is_recording(cudaStream_t stream);
+// Runs or records what a library puts into a stream.
+cudaError_t fake_put(cudaStream_t stream, std::function<void()> work);
 cudaError_t fake_launch(const cudaLaunchConfig_t &launch, std::function<void()> kernel);
 
 template <class Kernel>
