@@ -15,6 +15,7 @@ from pictures_support import synthetic_luma
 from runtime import Upscaler
 from runtime.backends import BACKENDS, open_backend
 from runtime.backends.tensorrt import TensorRTBackend
+from runtime.backends.tensorrt_cache import machine_facts
 from runtime.errors import BackendError, UnsupportedError
 from runtime.installed import installed_bundle
 from runtime.manifest import read_manifest
@@ -389,6 +390,14 @@ def test_a_new_tensorrt_builds_again_and_says_why(
     assert builds(tensorrt) == 2
     assert "building the plan again: the cached plan is of another machine" in caplog.text
     assert "TensorRT is 10.13.3, was 10.3.0" in caplog.text
+
+
+def test_the_build_of_a_wheel_is_no_other_tensorrt(
+    tensorrt: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorrt, "__version__", "10.3.0.26.post1")
+
+    assert machine_facts()["TensorRT"] == "10.3.0"
 
 
 def test_a_plan_that_does_not_load_is_built_again(
