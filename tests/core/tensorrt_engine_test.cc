@@ -299,6 +299,16 @@ TEST(more_sizes_than_are_kept_open_take_turns) {
   }
 }
 
+TEST(without_memory_the_frames_of_other_sizes_make_room) {
+  const Cache cache;
+  const Upscaler cpu("cpu", "int8");
+  const Upscaler tensorrt("tensorrt", "int8");
+  const Setting fails("FAKE_FAILS", "second context");
+  for (const int width : {20, 21, 20}) {
+    CHECK(upscaled(tensorrt, width, 20) == upscaled(cpu, width, 20));
+  }
+}
+
 TEST(a_damaged_plan_is_built_again) {
   const Cache cache;
   const std::vector<std::uint8_t> first = upscaled(Upscaler("tensorrt", "int8"));
@@ -339,6 +349,18 @@ TEST(a_plan_that_tensorrt_refuses_is_built_again) {
             "warning: the cached plan does not load: TensorRT: it refused the plan: the plan "
             "is of another version\n"));
   log.clear();
+  upscaled(Upscaler("tensorrt", "int8", &log));
+  CHECK(!has(log, "warning"));
+}
+
+// A folder is in the place of the lock, which therefore cannot be opened.
+TEST(a_plan_is_taken_without_a_lock) {
+  const Cache cache;
+  upscaled(Upscaler("tensorrt", "int8"));
+  const fs::path lock = fs::path(cache.plans().at(0)).replace_extension(".lock");
+  fs::remove(lock);
+  fs::create_directory(lock);
+  std::string log;
   upscaled(Upscaler("tensorrt", "int8", &log));
   CHECK(!has(log, "warning"));
 }

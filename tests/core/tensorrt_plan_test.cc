@@ -1,5 +1,9 @@
 // What device tensorrt needs no TensorRT for: keys, the cache, precisions, samples.
-#include <cmath>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -131,6 +135,22 @@ TEST(the_youngest_intact_plan_is_found_whatever_its_options) {
   CHECK_EQ(cache.newest_options(old.request, old.machine).value_or(""), young.options);
   folder.write(young.stem() + ".plan", "damaged");
   CHECK_EQ(cache.newest_options(old.request, old.machine).value_or(""), old.options);
+}
+
+TEST(one_builds_while_the_others_wait) {
+  const TemporaryFolder folder;
+  const std::string path = PlanCache(folder.path()).lock_path(key_of("1"));
+  const auto is_free = [&] {
+    const int file = open(path.c_str(), O_RDONLY);
+    const bool is_ours = flock(file, LOCK_EX | LOCK_NB) == 0;
+    close(file);
+    return is_ours;
+  };
+  {
+    const PlanLock lock(path);
+    CHECK(!is_free());
+  }
+  CHECK(is_free());
 }
 
 TEST(measured_tactics_belong_to_a_machine) {

@@ -141,6 +141,10 @@ class IEngineInspector {
 
 class IExecutionContext {
  public:
+  IExecutionContext();
+  ~IExecutionContext();
+  IExecutionContext(const IExecutionContext &) = delete;
+  IExecutionContext &operator=(const IExecutionContext &) = delete;
   bool setInputShape(const char *name, const Dims &size);
   Dims getTensorShape(const char *name) const;
   bool setInputTensorAddress(const char *name, const void *data);

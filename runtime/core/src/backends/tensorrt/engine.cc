@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "backends/load_plugin.h"
+#include "backends/tensorrt/loaded_plugin.h"
 #include "backends/tensorrt/machine.h"
 #include "backends/tensorrt/samples.h"
 #include "base/error.h"
@@ -14,12 +14,6 @@ namespace esr::tensorrt {
 namespace {
 
 constexpr std::size_t kMostLanes = 4;
-
-const Plugin &loaded_plugin() {
-  static const void *const table =
-      load_plugin({"tensorrt", "TensorRT", kPluginFile, kPluginEntry}, kPluginRelease);
-  return *static_cast<const Plugin *>(table);
-}
 
 DeviceFacts described(const Plugin &plugin, int device) {
   DeviceFacts facts{};
@@ -104,7 +98,14 @@ class Engine::Impl {
       return *lanes_.front();
     }
     if (lanes_.size() == kMostLanes) lanes_.pop_back();
-    lanes_.push_front(opened(kind));
+    try {
+      lanes_.push_front(opened(kind));
+    } catch (const Error &error) {
+      // The memory may be with the lanes of other sizes.
+      if (error.status() != Status::kOutOfMemory || lanes_.empty()) throw;
+      lanes_.clear();
+      lanes_.push_front(opened(kind));
+    }
     return *lanes_.front();
   }
 

@@ -6,8 +6,8 @@
 #include <optional>
 #include <utility>
 
-#include "backends/load_plugin.h"
 #include "backends/tensorrt/layer_precision.h"
+#include "backends/tensorrt/loaded_plugin.h"
 #include "base/error.h"
 #include "bundle/bundle.h"
 
@@ -48,10 +48,6 @@ std::string graph_name(const std::string &precision, bool is_twin) {
   return "model." + precision + (is_twin ? ".f32.onnx" : ".onnx");
 }
 
-void check(PluginStatus status, const PluginMessage &message) {
-  check_plugin({"tensorrt", "TensorRT", kPluginFile, kPluginEntry}, status, message);
-}
-
 PlanSource::PlanSource(const Plugin &plugin, int device, Model model, std::string machine,
                        std::string cache_folder, Log log)
     : plugin_(plugin),
@@ -66,6 +62,11 @@ Plan PlanSource::plan_for(const FrameKind &frame, bool rebuild) const {
   const std::string graph = graph_name(model_.precision, frame.is_twin);
   if (!keeps_) return {build(frame, graph), false, true};
   PlanKey key = key_for(frame, graph);
+  std::string reason;
+  if (!rebuild) {
+    // Before the lock, so that a cache that can be read but not written is of use.
+    if (std::optional<Plan> plan = found(key, &reason)) return std::move(*plan);
+  }
   std::optional<PlanLock> lock;
   try {
     lock.emplace(cache_.lock_path(key));
@@ -73,16 +74,21 @@ Plan PlanSource::plan_for(const FrameKind &frame, bool rebuild) const {
     log_(LogLevel::kWarning, std::string("the plan is not kept: ") + error.what());
     return {build(frame, graph), false, true};
   }
-  FoundPlan found = cache_.load(key);
-  if (found.plan && !rebuild) {
-    return {std::move(*found.plan), is_version_compatible(key.options), false};
+  if (!rebuild) {
+    // Another process may have built it meanwhile.
+    if (std::optional<Plan> plan = found(key, &reason)) return std::move(*plan);
   }
-  if (!found.reason.empty()) {
-    log_(LogLevel::kWarning, "building the plan again: " + found.reason);
-  }
+  if (!reason.empty()) log_(LogLevel::kWarning, "building the plan again: " + reason);
   // What is built here has the defaults, whatever the plan had that does not load.
   key.options = kDefaultOptions;
   return built(frame, graph, key);
+}
+
+std::optional<Plan> PlanSource::found(const PlanKey &key, std::string *reason) const {
+  FoundPlan entry = cache_.load(key);
+  *reason = entry.reason;
+  if (!entry.plan) return std::nullopt;
+  return Plan{std::move(*entry.plan), is_version_compatible(key.options), false};
 }
 
 Plan PlanSource::built(const FrameKind &frame, const std::string &graph, const PlanKey &key) const {

@@ -1,6 +1,7 @@
 // The plan of a bundle's graph for this machine: from the cache, or built and kept there.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "backends/tensorrt/plan_cache.h"
@@ -46,6 +47,7 @@ class PlanSource {
   Plan plan_for(const FrameKind &frame, bool rebuild) const;
 
  private:
+  std::optional<Plan> found(const PlanKey &key, std::string *reason) const;
   Plan built(const FrameKind &frame, const std::string &graph, const PlanKey &key) const;
   Data build(const FrameKind &frame, const std::string &graph) const;
   PlanKey key_for(const FrameKind &frame, const std::string &graph) const;
@@ -61,8 +63,5 @@ class PlanSource {
 
 // File name of a precision's graph, or of its float twin.
 std::string graph_name(const std::string &precision, bool is_twin);
-
-// Turns what the plugin answered into an error.
-void check(PluginStatus status, const PluginMessage &message);
 
 }  // namespace esr::tensorrt
