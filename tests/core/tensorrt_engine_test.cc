@@ -226,23 +226,29 @@ TEST(device_planes_may_lie_anywhere) {
   const Upscaler tensorrt("tensorrt", nullptr);
   const std::vector<std::uint8_t> expected = upscaled(tensorrt);
   const std::vector<std::uint8_t> dense = samples(kWidth * kHeight);
-  for (const int gap : {0, 5}) {
-    const int lr_pitch = kWidth + gap;
-    const int sr_pitch = 2 * kWidth + gap;
-    std::vector<std::uint8_t> in(static_cast<std::size_t>(lr_pitch * kHeight));
-    std::vector<std::uint8_t> out(static_cast<std::size_t>(sr_pitch * 2 * kHeight), 7);
+  struct Place {
+    int gap;
+    int offset;
+  };
+  for (const Place &place : {Place{0, 0}, {5, 0}, {0, 1}}) {
+    alignas(256) static std::uint8_t in_memory[2 * kWidth * kHeight];
+    alignas(256) static std::uint8_t out_memory[8 * kWidth * kHeight];
+    const int lr_pitch = kWidth + place.gap;
+    const int sr_pitch = 2 * kWidth + place.gap;
+    std::uint8_t *const in = in_memory + place.offset;
+    std::uint8_t *const out = out_memory + place.offset;
+    std::memset(out_memory, 7, sizeof(out_memory));
     for (int y = 0; y < kHeight; ++y) {
-      std::memcpy(in.data() + y * lr_pitch, dense.data() + y * kWidth, kWidth);
+      std::memcpy(in + y * lr_pitch, dense.data() + y * kWidth, kWidth);
     }
-    esr_plane lr = plane_of(in.data(), kWidth, kHeight);
-    esr_plane sr = plane_of(out.data(), 2 * kWidth, 2 * kHeight);
+    esr_plane lr = plane_of(in, kWidth, kHeight);
+    esr_plane sr = plane_of(out, 2 * kWidth, 2 * kHeight);
     lr.stride_bytes = lr_pitch;
     sr.stride_bytes = sr_pitch;
     CHECK_EQ(esr_upscale_device_plane(tensorrt.get(), &lr, &sr, nullptr), ESR_OK);
     int wrong = 0;
     for (int y = 0; y < 2 * kHeight; ++y) {
-      wrong +=
-          std::memcmp(out.data() + y * sr_pitch, expected.data() + y * 2 * kWidth, 2 * kWidth) != 0;
+      wrong += std::memcmp(out + y * sr_pitch, expected.data() + y * 2 * kWidth, 2 * kWidth) != 0;
     }
     CHECK_EQ(wrong, 0);
     CHECK(upscaled(tensorrt) == expected);  // the recorded frame is as it was
