@@ -154,7 +154,8 @@ def test_without_the_plugin_it_is_refused(device: str, core_build: Path, tmp_pat
 def test_library_that_the_plugin_lacks_is_named(core_build: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.c").write_text("int nothing;")
     for name, others in (("libvendor.so", []), (PLUGIN, [tmp_path / "libvendor.so"])):
-        run("cc", "-shared", "-fPIC", tmp_path / "empty.c", *others, "-o", tmp_path / name)
+        options = ["-shared", "-fPIC", "-Wl,--no-as-needed"]
+        run("cc", *options, tmp_path / "empty.c", *others, "-o", tmp_path / name)
     (tmp_path / "libvendor.so").unlink()
     text = refusal(beside(tmp_path, core_build), "tensorrt")
     assert "libvendor.so: cannot open shared object file" in text

@@ -124,7 +124,8 @@ bool IBuilderConfig::setTimingCache(ITimingCache &given, bool) {
 
 IHostMemory *IBuilder::buildSerializedNetwork(INetworkDefinition &network, IBuilderConfig &config) {
   const bool is_right = network.is_strongly_typed && !config.has_tf32 && config.level == 3 &&
-                        config.verbosity == ProfilingVerbosity::kDETAILED && config.profile;
+                        config.verbosity == ProfilingVerbosity::kDETAILED && config.profile &&
+                        !network.graph.empty();
   if (!is_right || fails("build")) {
     log_error(logger, "no tactic\nis left");
     return nullptr;

@@ -11,8 +11,10 @@ class IParserError {
   const char *nodeName() const { return "/first/Conv"; }
 };
 
+// Holds the network's weights: without it there is nothing to build.
 class IParser {
  public:
+  ~IParser() { network->graph.clear(); }
   bool parse(const void *graph, std::size_t size);
   int getNbErrors() const { return 1; }
   const IParserError *getError(int) const { return &error; }

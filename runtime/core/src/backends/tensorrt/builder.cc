@@ -46,8 +46,9 @@ std::string errors_of(const nvonnxparser::IParser &parser) {
   throw Refusal{PluginStatus::kModelFormat, text};
 }
 
-void parse(const Bytes &graph, INetworkDefinition *network) {
-  const std::unique_ptr<nvonnxparser::IParser> parser(
+// The parser holds the weights until the network is built.
+std::unique_ptr<nvonnxparser::IParser> parsed(const Bytes &graph, INetworkDefinition *network) {
+  std::unique_ptr<nvonnxparser::IParser> parser(
       required(nvonnxparser::createParser(*network, Logger::only()), "it makes no parser"));
   if (!parser->parse(graph.data, static_cast<std::size_t>(graph.size))) {
     refuse_graph("it cannot read the graph: " + errors_of(*parser));
@@ -60,6 +61,7 @@ void parse(const Bytes &graph, INetworkDefinition *network) {
   if (input != kInput || output != kOutput) {
     refuse_graph("the graph goes from " + input + " to " + output + ", not from lr to sr");
   }
+  return parser;
 }
 
 void add_profile(const BuildRequest &request, IBuilder *builder, IBuilderConfig *config) {
@@ -125,7 +127,7 @@ Built::Built(const BuildRequest &request) : BuiltPlan() {
       required(nvinfer1::createInferBuilder(Logger::only()), "it makes no builder"));
   const std::unique_ptr<INetworkDefinition> network(
       required(builder->createNetworkV2(kStronglyTyped), "it makes no network"));
-  parse(request.graph, network.get());
+  const auto parser = parsed(request.graph, network.get());
   const std::unique_ptr<IBuilderConfig> config(
       required(builder->createBuilderConfig(), "it makes no configuration"));
   configure(config.get());
