@@ -113,6 +113,7 @@ class IBuilderConfig {
   int addOptimizationProfile(IOptimizationProfile *given);
   ITimingCache *createTimingCache(const void *data, std::size_t size) const;
   bool setTimingCache(ITimingCache &given, bool ignore_mismatch);
+  const ITimingCache *getTimingCache() const { return tactics; }
 
   int level = 0;
   ProfilingVerbosity verbosity = ProfilingVerbosity::kLAYER_NAMES_ONLY;

@@ -134,7 +134,8 @@ Built::Built(const BuildRequest &request) : BuiltPlan() {
   add_profile(request, builder.get(), config.get());
   const auto tactics = add_tactics(request.timing_cache, config.get());
   plan_.reset(required(builder->buildSerializedNetwork(*network, *config), "it built no engine"));
-  if (tactics != nullptr) timing_cache_.reset(tactics->serialize());
+  const nvinfer1::ITimingCache *const measured = config->getTimingCache();
+  if (measured != nullptr) timing_cache_.reset(measured->serialize());
   asked_ = asked_precisions(*network);
   inspect();
   for (const auto &[name, precision] : asked_) {
