@@ -39,7 +39,7 @@ std::string errors_of(const nvonnxparser::IParser &parser) {
     const bool is_named = node != nullptr && *node != '\0';
     text += (i > 0 ? "; " : "") + std::string(is_named ? node : "graph") + ": " + error->desc();
   }
-  return text.empty() ? Logger::only().take_error() : text;
+  return text.empty() ? Logger::only().last_error() : text;
 }
 
 [[noreturn]] void refuse_graph(const std::string &text) {

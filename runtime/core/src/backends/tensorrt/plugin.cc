@@ -25,6 +25,7 @@ PluginStatus failed(PluginStatus status, const char *text, PluginMessage *messag
 template <class Body>
 PluginStatus guard(PluginMessage *message, const Body &body) noexcept {
   try {
+    Logger::only().forget();
     body();
     return PluginStatus::kOk;
   } catch (const cuda::Failure &failure) {

@@ -34,13 +34,15 @@ class Logger final : public nvinfer1::ILogger {
     }
   }
 
-  // Forgets it, too, so that it is not the reason of a later failure.
-  std::string take_error() {
+  // Before a call, so that an error of an earlier one is not the reason of its failure.
+  void forget() {
     const std::lock_guard<std::mutex> guard(mutex_);
-    std::string text = "it gives no reason";
-    if (!last_error_.empty()) text.swap(last_error_);
     last_error_.clear();
-    return text;
+  }
+
+  std::string last_error() {
+    const std::lock_guard<std::mutex> guard(mutex_);
+    return last_error_.empty() ? "it gives no reason" : last_error_;
   }
 
  private:
@@ -49,7 +51,7 @@ class Logger final : public nvinfer1::ILogger {
 };
 
 [[noreturn]] inline void refuse(PluginStatus status, const std::string &what) {
-  throw Refusal{status, what + ": " + Logger::only().take_error()};
+  throw Refusal{status, what + ": " + Logger::only().last_error()};
 }
 
 // What TensorRT makes is there, or it is refused.
