@@ -385,6 +385,11 @@ TEST(a_cache_that_cannot_be_written_costs_a_line_not_the_plan) {
 
 // ---- Failures ----
 
+std::string manifest_text() {
+  std::ifstream file(std::string(ESR_READY_BUNDLE) + "/manifest.json");
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
 Result failing(const char *step, std::string *log) {
   const Upscaler upscaler("tensorrt", "int8", log);
   const Setting fails("FAKE_FAILS", step);
@@ -445,6 +450,18 @@ TEST(a_damaged_graph_is_refused_and_a_native_model_not_needed) {
   CHECK(has(esr_last_error(), "model.int8.onnx has 7 bytes, the manifest says 24659"));
 }
 
+TEST(a_graph_that_the_bundle_does_not_list_is_named) {
+  const Cache cache;
+  const TemporaryFolder bundle;
+  std::string text = manifest_text();
+  text.replace(text.find("\"model.int8.onnx\""), 17, "\"other.int8.onnx\"");
+  bundle.write("manifest.json", text);
+  const std::string path = bundle.path();
+  CHECK_EQ(upscale(Upscaler("tensorrt", "int8", nullptr, path.c_str())).status,
+           ESR_ERR_MODEL_FORMAT);
+  CHECK_EQ(std::string(esr_last_error()), std::string("the bundle lists no file model.int8.onnx"));
+}
+
 TEST(what_it_does_not_run_is_refused) {
   const Cache cache;
   CHECK(has(refusal("tensorrt", "bf16", ESR_ERR_UNSUPPORTED), "gets no bf16 graph"));
@@ -454,8 +471,7 @@ TEST(what_it_does_not_run_is_refused) {
   CHECK(has(refusal("tensorrt:x", nullptr, ESR_ERR_INVALID_ARGUMENT), "device tensorrt:x is not"));
   CHECK(has(refusal("tensorrt", nullptr, ESR_ERR_IO, "/none.esr"), "/none.esr does not exist"));
   const TemporaryFolder bundle;
-  std::ifstream file(std::string(ESR_READY_BUNDLE) + "/manifest.json");
-  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  std::string text = manifest_text();
   text.replace(text.find("\"fp16\",\n"), 7, "");
   text.replace(text.find("\"channels\": \"y\""), 15, "\"channels\": \"rgb\"");
   bundle.write("manifest.json", text);

@@ -33,11 +33,7 @@ Manifest read_manifest(const std::string &folder) {
 
 std::vector<std::uint8_t> read_checked(const std::string &folder, const std::string &name,
                                        const Manifest &manifest) {
-  const auto found = manifest.files.find(name);
-  if (found == manifest.files.end()) {
-    throw Error(Status::kModelFormat, "bundle " + folder + " lists no file " + name);
-  }
-  const FileEntry &entry = found->second;
+  const FileEntry &entry = manifest.file(name);
   const std::string path = folder + "/" + name;
   const std::size_t bytes = size_of(path);
   if (bytes != entry.bytes) {

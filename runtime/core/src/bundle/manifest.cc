@@ -115,6 +115,12 @@ void check_version(const Json &values) {
 
 }  // namespace
 
+const FileEntry &Manifest::file(const std::string &name) const {
+  const auto found = files.find(name);
+  if (found == files.end()) fail("the bundle lists no file " + name);
+  return found->second;
+}
+
 Manifest parse_manifest(std::string_view text) {
   const Json values = Json::parse(text);
   values.as_object("the manifest");

@@ -25,6 +25,9 @@ struct Manifest {
   std::vector<std::string> precisions;
   std::string default_precision;
   std::map<std::string, FileEntry> files;
+
+  // Throws Error(kModelFormat) for a file that is not listed.
+  const FileEntry &file(const std::string &name) const;
 };
 
 // The bounds are those of runtime/manifest.py. Throws Error(kModelFormat).
