@@ -34,8 +34,8 @@ std::string request_text(const Manifest &manifest, const std::string &graph, int
   const std::string shape = shape_text(width, height);
   return "{\"graph\":" + json_quoted(graph) + ",\"model\":" + json_quoted(manifest.model) +
          ",\"scale\":" + std::to_string(manifest.scale) +
-         ",\"sha256\":" + json_quoted(manifest.file(graph).sha256) + ",\"shapes\":[" + shape +
-         "," + shape + "," + shape + "]}";
+         ",\"sha256\":" + json_quoted(manifest.file(graph).sha256) + ",\"shapes\":[" + shape + "," +
+         shape + "," + shape + "]}";
 }
 
 bool is_version_compatible(const std::string &options) {
