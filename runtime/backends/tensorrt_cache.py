@@ -110,12 +110,15 @@ def plan_of(
         built = build_plan(graph, request.profile, options, timing_cache=tactics, progress=progress)
         return Plan(built.plan, options, _keep(cache, key, built), built, reason)
 
+    found = cache.load(key)
+    if found.plan is not None and not rebuild:
+        return Plan(found.plan, options, cache.path_of(key), None)
     with ExitStack() as lock:
         try:
             lock.enter_context(cache.locked(key))
         except OSError:
             return build()
-        found = cache.load(key)
+        found = cache.load(key)  # another process may have built it meanwhile
         if found.plan is not None and not rebuild:
             return Plan(found.plan, options, cache.path_of(key), None)
         reason = "it was asked for" if rebuild else found.reason

@@ -26,6 +26,8 @@ from runtime.device_array import DevicePlane
 from runtime.errors import BackendError, DeviceMemoryError
 
 MOST_GRAPHS = 4
+# Of an address that TensorRT takes, in bytes.
+ALIGNMENT = 256
 
 _log = logging.getLogger("edge_sr.tensorrt")
 
@@ -80,12 +82,12 @@ class Lane:
         shape = Shape(1, lr.height, lr.width)
         self._cuda.call("cuStreamWaitEvent", handle, self._device_done, 0)
         self._wait_for_producer(lr, handle)
-        source = lr.pointer if lr.is_dense else self._lr.device.value
-        target = sr.pointer if sr.is_dense else self._sr.device.value
-        if not lr.is_dense:
+        source = lr.pointer if _is_direct(lr) else self._lr.device.value
+        target = sr.pointer if _is_direct(sr) else self._sr.device.value
+        if source != lr.pointer:
             self._copy_rows(lr.pointer, lr.row_bytes, source, lr, handle)
         self._enqueue(shape, source, target, handle)
-        if not sr.is_dense:
+        if target != sr.pointer:
             self._copy_rows(target, sr.width * self._dtype.itemsize, sr.pointer, sr, handle)
         self._cuda.call("cuEventRecord", self._device_done, handle)
 
@@ -213,6 +215,11 @@ class Lane:
 
     def _upscaled(self, shape: Shape) -> Shape:
         return Shape(shape.batch, shape.height * self._scale, shape.width * self._scale)
+
+
+def _is_direct(plane: DevicePlane) -> bool:
+    """Whether TensorRT takes the memory as it is: without gaps, and aligned."""
+    return plane.is_dense and plane.pointer % ALIGNMENT == 0
 
 
 class _Buffers:

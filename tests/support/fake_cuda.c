@@ -175,7 +175,7 @@ CUresult cuGraphDestroy(void *graph) {
 
 CUresult cuMemAlloc_v2(CUdeviceptr *pointer, size_t size) {
   BEGIN
-  *pointer = (CUdeviceptr)(uintptr_t)malloc(size);
+  *pointer = (CUdeviceptr)(uintptr_t)aligned_alloc(256, (size + 255) / 256 * 256);
   memset((void *)(uintptr_t)*pointer, 0xCD, size);
   ++live;
   return kOk;

@@ -410,7 +410,7 @@ class IExecutionContext:
         if _called("IExecutionContext.set_tensor_address") is not _MISSING:
             return False
         self._addresses[name] = memory
-        return memory % 256 == 0 or memory > 0
+        return memory % 256 == 0
 
     def execute_async_v3(self, stream_handle: int) -> bool:
         if _called("IExecutionContext.execute_async_v3") is not _MISSING:

@@ -182,13 +182,22 @@ class DeviceArray:
         return facts | {"version": 3, "stream": self.stream}
 
 
+def allocated(height: int, width: int, dtype: type, offset: int = 0) -> np.ndarray:
+    """Memory that begins ``offset`` bytes behind a multiple of 256."""
+    size = height * width * np.dtype(dtype).itemsize
+    memory = np.full(size + 512, 7, np.uint8)
+    start = -memory.ctypes.data % 256 + offset
+    return memory[start : start + size].view(dtype).reshape(height, width)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-@pytest.mark.parametrize("gap", [0, 24])
+@pytest.mark.parametrize(("gap", "offset"), [(0, 0), (24, 0), (0, 64)])
 def test_planes_on_the_device_stay_there(
-    backend: TensorRTBackend, dtype: type, gap: int, cuda: Any
+    backend: TensorRTBackend, dtype: type, gap: int, offset: int, cuda: Any
 ) -> None:
-    lr = np.zeros((40, 64 + gap), dtype)
-    sr = np.full((80, 128 + gap), 7, dtype)
+    lr = allocated(40, 64 + gap, dtype, offset)
+    sr = allocated(80, 128 + gap, dtype, offset)
+    sr[:] = 7
     lr[:, :64] = synthetic_luma(40, 64)
     cuda.fake_reset()
 
@@ -198,7 +207,7 @@ def test_planes_on_the_device_stay_there(
     assert (sr[:, 128:] == 7).all()
     calls = cuda.fake_calls().decode().split()
     assert not [call for call in calls if "HtoD" in call or "DtoH" in call]
-    assert ("cuMemcpy2DAsync_v2" in calls) == (gap > 0)
+    assert ("cuMemcpy2DAsync_v2" in calls) == (gap + offset > 0)
 
 
 def test_on_a_stream_of_the_caller_s_the_call_does_not_wait(
@@ -411,6 +420,20 @@ def test_a_plan_that_does_not_load_is_built_again(
     assert np.array_equal(opened().run(frame), expected(frame))
     assert builds(tensorrt) == 2
     assert "the cached plan does not load: TensorRT refused the plan: magic tag" in caplog.text
+
+
+def test_a_cache_that_can_only_be_read_is_read(
+    tensorrt: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise PermissionError("read-only file system")
+
+    opened().run(synthetic_luma(40, 64))
+    monkeypatch.setattr(PlanCache, "locked", refuse)
+
+    opened().run(synthetic_luma(40, 64))
+
+    assert builds(tensorrt) == 1
 
 
 def test_a_cache_that_cannot_be_written_costs_a_warning(
