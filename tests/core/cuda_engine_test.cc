@@ -6,69 +6,17 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "check.h"
+#include "opened_upscaler.h"
 
 namespace {
 
 constexpr int kWidth = 37;
 constexpr int kHeight = 22;
-
-esr_options options_of(const char *device, const char *precision) {
-  esr_options options;
-  esr_options_init(&options);
-  options.device = device;
-  options.precision = precision;
-  options.num_threads = 1;
-  return options;
-}
-
-// Closes itself.
-class Upscaler {
- public:
-  Upscaler(const char *device, const char *precision) {
-    const esr_options options = options_of(device, precision);
-    CHECK_EQ(esr_upscaler_open(ESR_READY_BUNDLE, &options, &handle_), ESR_OK);
-    if (handle_ == nullptr) throw std::runtime_error(esr_last_error());
-  }
-  ~Upscaler() { esr_upscaler_close(&handle_); }
-  Upscaler(const Upscaler &) = delete;
-  Upscaler &operator=(const Upscaler &) = delete;
-  esr_upscaler *get() const { return handle_; }
-
- private:
-  esr_upscaler *handle_ = nullptr;
-};
-
-std::string refusal(const char *device, const char *precision, esr_status expected) {
-  const esr_options options = options_of(device, precision);
-  esr_upscaler *upscaler = nullptr;
-  CHECK_EQ(esr_upscaler_open(ESR_READY_BUNDLE, &options, &upscaler), expected);
-  CHECK(upscaler == nullptr);
-  return esr_last_error();
-}
-
-bool has(const std::string &text, const char *part) { return text.find(part) != std::string::npos; }
-
-std::vector<std::uint8_t> samples(std::size_t count) {
-  std::vector<std::uint8_t> result(count);
-  for (std::size_t i = 0; i < count; ++i) result[i] = static_cast<std::uint8_t>(i * i / 9 % 253);
-  return result;
-}
-
-esr_plane plane_of(std::vector<std::uint8_t> &data, int width, int height) {
-  esr_plane plane;
-  esr_plane_init(&plane);
-  plane.data = data.data();
-  plane.width = width;
-  plane.height = height;
-  plane.stride_bytes = width;
-  return plane;
-}
 
 int largest_difference(const std::vector<std::uint8_t> &a, const std::vector<std::uint8_t> &b) {
   int largest = a.size() == b.size() ? 0 : 999;
@@ -79,8 +27,8 @@ int largest_difference(const std::vector<std::uint8_t> &a, const std::vector<std
 std::vector<std::uint8_t> upscaled(const Upscaler &upscaler, int width, int height) {
   std::vector<std::uint8_t> in = samples(static_cast<std::size_t>(width * height));
   std::vector<std::uint8_t> out(in.size() * 4);
-  const esr_plane lr = plane_of(in, width, height);
-  const esr_plane sr = plane_of(out, 2 * width, 2 * height);
+  const esr_plane lr = plane_of(in.data(), width, height);
+  const esr_plane sr = plane_of(out.data(), 2 * width, 2 * height);
   CHECK_EQ(esr_upscale_plane(upscaler.get(), &lr, &sr), ESR_OK);
   return out;
 }
@@ -175,8 +123,8 @@ TEST(frames_have_their_chroma) {
 TEST(device_planes_are_for_device_cuda) {
   std::vector<std::uint8_t> in = samples(kWidth * kHeight);
   std::vector<std::uint8_t> out(in.size() * 4);
-  const esr_plane lr = plane_of(in, kWidth, kHeight);
-  const esr_plane sr = plane_of(out, 2 * kWidth, 2 * kHeight);
+  const esr_plane lr = plane_of(in.data(), kWidth, kHeight);
+  const esr_plane sr = plane_of(out.data(), 2 * kWidth, 2 * kHeight);
   const Upscaler cuda("cuda", nullptr);
   CHECK_EQ(esr_upscale_device_plane(cuda.get(), &lr, &sr, nullptr), ESR_OK);
   CHECK(out == upscaled(cuda, kWidth, kHeight));

@@ -6,12 +6,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "check.h"
+#include "opened_upscaler.h"
 #include "temporary_folder.h"
 
 namespace {
@@ -48,68 +48,6 @@ struct Cache {
     return found;
   }
 };
-
-// Lines of the log, one behind the other.
-void remember(void *user, esr_log_level level, const char *message) {
-  *static_cast<std::string *>(user) +=
-      (level == ESR_LOG_WARNING ? "warning: " : "info: ") + std::string(message) + "\n";
-}
-
-esr_options options_of(const char *device, const char *precision, std::string *log) {
-  esr_options options;
-  esr_options_init(&options);
-  options.device = device;
-  options.precision = precision;
-  options.num_threads = 2;
-  options.log = log != nullptr ? remember : nullptr;
-  options.log_user = log;
-  return options;
-}
-
-// Closes itself.
-class Upscaler {
- public:
-  Upscaler(const char *device, const char *precision, std::string *log = nullptr,
-           const char *bundle = ESR_READY_BUNDLE) {
-    const esr_options options = options_of(device, precision, log);
-    CHECK_EQ(esr_upscaler_open(bundle, &options, &handle_), ESR_OK);
-    if (handle_ == nullptr) throw std::runtime_error(esr_last_error());
-  }
-  ~Upscaler() { esr_upscaler_close(&handle_); }
-  Upscaler(const Upscaler &) = delete;
-  Upscaler &operator=(const Upscaler &) = delete;
-  esr_upscaler *get() const { return handle_; }
-
- private:
-  esr_upscaler *handle_ = nullptr;
-};
-
-std::string refusal(const char *device, const char *precision, esr_status expected,
-                    const char *bundle = ESR_READY_BUNDLE) {
-  const esr_options options = options_of(device, precision, nullptr);
-  esr_upscaler *upscaler = nullptr;
-  CHECK_EQ(esr_upscaler_open(bundle, &options, &upscaler), expected);
-  CHECK(upscaler == nullptr);
-  return esr_last_error();
-}
-
-bool has(const std::string &text, const char *part) { return text.find(part) != std::string::npos; }
-
-std::vector<std::uint8_t> samples(std::size_t count) {
-  std::vector<std::uint8_t> result(count);
-  for (std::size_t i = 0; i < count; ++i) result[i] = static_cast<std::uint8_t>(i * i / 9 % 253);
-  return result;
-}
-
-esr_plane plane_of(const void *data, int width, int height) {
-  esr_plane plane;
-  esr_plane_init(&plane);
-  plane.data = const_cast<void *>(data);
-  plane.width = width;
-  plane.height = height;
-  plane.stride_bytes = width;
-  return plane;
-}
 
 struct Result {
   esr_status status;
