@@ -12,7 +12,7 @@ from runtime.backends.native import NativeBackend
 from runtime.backends.onnxruntime import DEVICES, OnnxRuntimeBackend
 from runtime.backends.onnxruntime_session import TENSORRT, has_cuda_provider
 from runtime.backends.tensorrt import TensorRTBackend
-from runtime.backends.tensorrt_plan import has_tensorrt
+from runtime.backends.tensorrt_library import has_tensorrt
 from runtime.errors import UnsupportedError
 from runtime.manifest import Manifest
 

@@ -23,13 +23,11 @@ from runtime.backends.tensorrt_cache import (
     plan_of,
 )
 from runtime.backends.tensorrt_lane import Lane
+from runtime.backends.tensorrt_library import import_tensorrt, logger_of, open_engine
 from runtime.backends.tensorrt_plan import (
     Profile,
     Shape,
     frame_profile,
-    import_tensorrt,
-    logger_of,
-    open_engine,
     tile_profile,
 )
 from runtime.device_array import device_plane

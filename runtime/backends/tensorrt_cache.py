@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from runtime.backends.cuda_driver import cuda_driver
+from runtime.backends.tensorrt_library import import_tensorrt
 from runtime.backends.tensorrt_plan import (
     BuiltPlan,
     PlanOptions,
     Profile,
     ProgressCallback,
     build_plan,
-    import_tensorrt,
 )
 from runtime.manifest import Manifest, verify_file
 from runtime.plan_cache import PlanCache, PlanKey

@@ -6,21 +6,19 @@ After the build the engine inspector is asked in which precision each convolutio
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from runtime.backends.tensorrt_library import create, import_tensorrt, logger_of, open_engine
+from runtime.backends.tensorrt_precision import LayerPrecision, checked_precisions
 from runtime.errors import BackendError, ModelFormatError, UnsupportedError
 
-OLDEST = (10, 3)
 INPUT, OUTPUT = "lr", "sr"
 MIB = 1 << 20
 
@@ -97,18 +95,6 @@ class PlanOptions:
 
 
 @dataclass(frozen=True)
-class LayerPrecision:
-    """A convolution of the graph: ``asked`` by its types, ``runs`` as the inspector tells.
-
-    ``runs`` is None where the engine fused the layer into a region that does not tell.
-    """
-
-    name: str
-    asked: str
-    runs: str | None
-
-
-@dataclass(frozen=True)
 class BuiltPlan:
     """A serialised engine and what is known about it.
 
@@ -130,31 +116,6 @@ class BuildCancelledError(KeyboardInterrupt):
 ProgressCallback = Callable[[str, int, int], bool]
 
 
-def has_tensorrt() -> bool:
-    """Whether the module is installed, not whether it works."""
-    try:
-        return find_spec("tensorrt") is not None
-    except ValueError:
-        return False
-
-
-def import_tensorrt() -> Any:
-    """The module; UnsupportedError if it is absent, cannot be loaded or too old."""
-    try:
-        import tensorrt
-    except ImportError as error:
-        raise UnsupportedError(
-            f"TensorRT cannot be imported: {error}; JetPack brings it (make the environment with "
-            '--system-site-packages), elsewhere pip install "edge-sr[tensorrt]"'
-        ) from error
-    version = tuple(int(part) for part in tensorrt.__version__.split(".")[:2])
-    if version < OLDEST:
-        raise UnsupportedError(
-            f"TensorRT {tensorrt.__version__} is older than {OLDEST[0]}.{OLDEST[1]}"
-        )
-    return tensorrt
-
-
 def build_plan(
     graph: bytes,
     profile: Profile,
@@ -174,8 +135,8 @@ def build_plan(
         raise ValueError("DLA takes one input shape; build for a frame size, not for tiles")
     trt = import_tensorrt()
     started = time.perf_counter()
-    logger = _logger(trt)
-    builder = _started(trt.Builder, logger)
+    logger = logger_of(trt)
+    builder = create(trt.Builder, logger)
     network = _parse(trt, logger, builder, graph)
     config = builder.create_builder_config()
     monitor = _monitor(trt, progress)
@@ -194,7 +155,8 @@ def build_plan(
     if memory is None:
         raise BackendError(f"TensorRT built no engine: {logger.last_error or 'it gives no reason'}")
     plan = bytes(memory)
-    layers = _checked_precisions(trt, logger, network, plan, options)
+    engine = open_engine(trt, logger, plan, version_compatible=options.version_compatible)
+    layers = checked_precisions(trt, network, engine)
     tactics = config.get_timing_cache()
     return BuiltPlan(
         plan=plan,
@@ -203,58 +165,6 @@ def build_plan(
         off_dla=off_dla,
         seconds=time.perf_counter() - started,
     )
-
-
-def open_engine(trt: Any, logger: Any, plan: bytes, *, version_compatible: bool = False) -> Any:
-    """Deserialise a plan; BackendError if TensorRT refuses it."""
-    runtime = _started(trt.Runtime, logger)
-    if version_compatible:
-        # Such a plan carries code for the host; only our own cache is read.
-        runtime.engine_host_code_allowed = True
-    engine = runtime.deserialize_cuda_engine(plan)
-    if engine is None:
-        raise BackendError(f"TensorRT refused the plan: {logger.last_error or 'no reason given'}")
-    return engine
-
-
-def _started(kind: Any, logger: Any) -> Any:
-    """A builder or runtime; the bindings raise TypeError where the library gives them none."""
-    try:
-        return kind(logger)
-    except (TypeError, RuntimeError) as error:
-        raise BackendError(f"TensorRT cannot start: {logger.last_error or error}") from error
-
-
-def logger_of(trt: Any) -> Any:
-    """A logger that passes messages to ``logging`` and keeps the last error."""
-    return _logger(trt)
-
-
-def _logger(trt: Any) -> Any:
-    severity = trt.ILogger.Severity
-    levels = {
-        severity.INTERNAL_ERROR: logging.ERROR,
-        severity.ERROR: logging.ERROR,
-        severity.WARNING: logging.WARNING,
-        severity.INFO: logging.DEBUG,
-        severity.VERBOSE: logging.NOTSET,
-    }
-
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.last_error = ""
-
-        def log(self, severity: Any, msg: str) -> None:
-            level = levels.get(severity, logging.DEBUG)
-            text = " ".join(msg.split())
-            if level == logging.ERROR:
-                self.last_error = text
-            if level != logging.NOTSET:
-                # Errors are raised by whoever made the call.
-                _log.log(min(level, logging.WARNING), "%s", text)
-
-    return Logger()
 
 
 def _monitor(trt: Any, progress: ProgressCallback | None) -> Any:
@@ -359,108 +269,3 @@ def _place_on_dla(
     config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
     layers = [network.get_layer(index) for index in range(network.num_layers)]
     return tuple(layer.name for layer in layers if not config.can_run_on_DLA(layer))
-
-
-# ---- Which precision runs ----
-
-# What the inspector writes of a tensor's format, in lower case, to the name of a precision. The
-# long texts come with an execution context, the short ones without.
-_FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"int8": ("int8",), "fp16": ("half", "fp16"), "fp32": ("float", "fp32")}
-)
-
-
-def _checked_precisions(
-    trt: Any, logger: Any, network: Any, plan: bytes, options: PlanOptions
-) -> tuple[LayerPrecision, ...]:
-    engine = open_engine(trt, logger, plan, version_compatible=options.version_compatible)
-    told = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
-    layers = compare_precisions(asked_precisions(trt, network), told)
-    wrong = [layer for layer in layers if layer.runs not in (None, layer.asked)]
-    if wrong:
-        texts = [f"{layer.name} runs in {layer.runs}, not {layer.asked}" for layer in wrong]
-        raise BackendError(f"the engine is not what the graph says: {'; '.join(texts)}")
-    return layers
-
-
-def asked_precisions(trt: Any, network: Any) -> dict[str, str]:
-    """Each convolution of a parsed network to the precision that its input's type asks for."""
-    layers = [network.get_layer(index) for index in range(network.num_layers)]
-    producers = {}
-    for layer in layers:
-        for index in range(layer.num_outputs):
-            producers[layer.get_output(index).name] = layer
-    types = {trt.DataType.FLOAT: "fp32", trt.DataType.HALF: "fp16", trt.DataType.BF16: "bf16"}
-    asked = {}
-    for layer in layers:
-        if layer.type not in (trt.LayerType.CONVOLUTION, trt.LayerType.DECONVOLUTION):
-            continue
-        source = layer.get_input(0)
-        producer = producers.get(source.name)
-        dequantized = producer is not None and producer.type == trt.LayerType.DEQUANTIZE
-        asked[layer.name] = "int8" if dequantized else types.get(source.dtype, str(source.dtype))
-    return asked
-
-
-def compare_precisions(asked: Mapping[str, str], told: str) -> tuple[LayerPrecision, ...]:
-    """What each convolution runs in, by the inspector's JSON."""
-    try:
-        records = json.loads(told).get("Layers", [])
-    except (ValueError, AttributeError) as error:
-        raise BackendError(f"the engine inspector's report is no JSON object: {error}") from error
-    engine_layers = [record for record in records if isinstance(record, dict)]
-    return tuple(
-        LayerPrecision(name, precision, _running(name, asked, engine_layers))
-        for name, precision in asked.items()
-    )
-
-
-def _running(
-    name: str, asked: Mapping[str, str], records: Iterable[Mapping[str, Any]]
-) -> str | None:
-    for record in records:
-        covered = _layers_in(record, asked)
-        if name not in covered or _is_copy(record):
-            continue
-        # A region of several convolutions does not tell them apart.
-        return _precision_of(record) if len(covered) == 1 else None
-    return None
-
-
-def _layers_in(record: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """Convolutions that an engine layer is made of, by its name and its ONNX metadata."""
-    text = f"{record.get('Name', '')} {record.get('Metadata', '')}"
-    return [name for name in names if _mentions(text, name)]
-
-
-def _mentions(text: str, name: str) -> bool:
-    """Whether a name stands in the text by itself, not as the start or end of a longer one."""
-    start = text.find(name)
-    while start >= 0:
-        before, after = text[:start][-1:], text[start + len(name) :][:1]
-        if not (_is_of_name(before) or _is_of_name(after)):
-            return True
-        start = text.find(name, start + 1)
-    return False
-
-
-def _is_of_name(character: str) -> bool:
-    return character.isalnum() or (character != "" and character in "._/")
-
-
-def _is_copy(record: Mapping[str, Any]) -> bool:
-    return str(record.get("LayerType", "")).lower() in ("reformat", "nooplayer", "constant")
-
-
-def _precision_of(record: Mapping[str, Any]) -> str | None:
-    """By the type of the weights, or else of the first input."""
-    weights = record.get("Weights")
-    texts = [weights.get("Type")] if isinstance(weights, dict) else []
-    inputs = record.get("Inputs")
-    if isinstance(inputs, list) and inputs and isinstance(inputs[0], dict):
-        texts.append(inputs[0].get("Format/Datatype"))
-    for text in texts:
-        for precision, words in _FORMATS.items():
-            if isinstance(text, str) and any(word in text.lower() for word in words):
-                return precision
-    return None

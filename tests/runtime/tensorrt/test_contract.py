@@ -180,11 +180,12 @@ OURS = """
 import sys
 import tensorrt_bindings as trt
 sys.modules["tensorrt"] = trt
+from runtime.backends import tensorrt_library as library
 from runtime.backends import tensorrt_plan as plan
 from runtime.errors import BackendError
 
-module = plan.import_tensorrt()
-logger = plan.logger_of(module)
+module = library.import_tensorrt()
+logger = library.logger_of(module)
 logger.log(module.ILogger.Severity.ERROR, "kept \\n text")
 assert logger.last_error == "kept text", logger.last_error
 told = []
@@ -198,7 +199,7 @@ try:
 except BackendError as error:
     print(error)
 try:
-    plan.open_engine(module, logger, b"")
+    library.open_engine(module, logger, b"")
 except BackendError as error:
     print(error)
 """

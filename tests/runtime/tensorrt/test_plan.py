@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
+from runtime.backends.tensorrt_library import import_tensorrt
 from runtime.backends.tensorrt_plan import (
     BuildCancelledError,
     PlanOptions,
     build_plan,
-    compare_precisions,
     frame_profile,
-    import_tensorrt,
     tile_profile,
 )
+from runtime.backends.tensorrt_precision import compare_precisions
 from runtime.errors import BackendError, ModelFormatError, UnsupportedError
 from runtime.installed import installed_bundle
 
