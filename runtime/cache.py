@@ -47,6 +47,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """List or prune; returns the object of the JSON line."""
     cache = PlanCache(args.folder)
+    if cache.folder.exists() and not cache.folder.is_dir():
+        raise NotADirectoryError(f"{cache.folder} is not a folder")
     machine, why_unknown = _machine()
     if args.action == "ls":
         return _list(args, cache, machine)

@@ -251,6 +251,19 @@ def test_an_empty_cache_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert result_of(capsys)["plans"] == []
 
 
+@pytest.mark.parametrize("action", ["ls", "prune"])
+def test_a_file_is_no_cache(
+    action: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"no cache")
+
+    assert cache.main([action, "--folder", str(path)]) == 1
+
+    assert "is not a folder" in capsys.readouterr().err
+    assert path.read_bytes() == b"no cache"
+
+
 @pytest.mark.parametrize("options", [["ls", "--all"], ["prune", "--older-than", "-1"], ["empty"]])
 def test_bad_cache_options_are_refused(options: list[str]) -> None:
     with pytest.raises(SystemExit):
