@@ -1,4 +1,4 @@
-"""Build and inspect the TensorRT engines of a bundle on this machine.
+"""Build the TensorRT engines of a bundle on this machine.
 
     python -m runtime.engine build fsrcnn-x2-int8.esr --size 640x360
     python -m runtime.engine build fsrcnn-x2-int8.esr --tile-size 256 --batch 8
@@ -49,7 +49,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--tile-size", type=int, help="windows of this side instead of whole frames")
     add("--batch", type=int, default=8, help="windows at once, default %(default)s")
     add("--deep", action="store_true", help="also the graph for deeper video and RGB pictures")
-    add_plan_options(parser)
+    _add_plan_options(parser)
     add("--rebuild", action="store_true", help="also if the cache holds the plan")
     add("--json", action="store_true", help="only the JSON line on stdout")
     args = parser.parse_args(argv)
@@ -65,7 +65,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def add_plan_options(parser: argparse.ArgumentParser) -> None:
+def _add_plan_options(parser: argparse.ArgumentParser) -> None:
     """Options that become :class:`PlanOptions`."""
     add = parser.add_argument
     add("--workspace", type=int, default=0, metavar="MIB", help="0: no limit of ours")
@@ -75,7 +75,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     add("--dla", type=int, metavar="CORE", help="prefer this DLA core, GPU for what it refuses")
 
 
-def plan_options(args: argparse.Namespace) -> PlanOptions:
+def _plan_options(args: argparse.Namespace) -> PlanOptions:
     """Checked options."""
     return PlanOptions(
         workspace_mib=args.workspace,
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Build what is asked for; returns the object of the JSON line."""
     args.bundle = args.bundle or installed_bundle()
     manifest = read_manifest(args.bundle)
-    options, profile = plan_options(args), _profile(args, manifest)
+    options, profile = _plan_options(args), _profile(args, manifest)
     results = []
     for precision in _precisions(args, manifest):
         for twin in (False, True) if args.deep else (False,):
