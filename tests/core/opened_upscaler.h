@@ -76,3 +76,25 @@ inline esr_plane plane_of(const void *data, int width, int height) {
   plane.stride_bytes = width;
   return plane;
 }
+
+// The planes of a YUV 4:4:4 frame of 32x16 samples, upscaled, one behind the other.
+inline std::vector<std::uint8_t> upscaled_frame(const Upscaler &upscaler) {
+  const std::vector<std::uint8_t> in = samples(3 * 32 * 16);
+  std::vector<std::uint8_t> out(in.size() * 4);
+  esr_frame lr;
+  esr_frame_init(&lr);
+  lr.format = ESR_FORMAT_YUV444P;
+  lr.width = 32;
+  lr.height = 16;
+  esr_frame sr = lr;
+  sr.width *= 2;
+  sr.height *= 2;
+  for (int p = 0; p < 3; ++p) {
+    lr.data[p] = const_cast<std::uint8_t *>(in.data()) + p * 32 * 16;
+    lr.stride_bytes[p] = 32;
+    sr.data[p] = out.data() + p * 64 * 32;
+    sr.stride_bytes[p] = 64;
+  }
+  CHECK_EQ(esr_upscale_frame(upscaler.get(), &lr, &sr), ESR_OK);
+  return out;
+}
