@@ -107,7 +107,7 @@ def _add_run_options(add: Callable[..., Any]) -> None:
     )
     add("--scale-map", choices=SCALE_MAPS, help="shape of its spread, default CxHxW")
     add("--start", choices=STARTS, help="first weights: near bicubic, or PyTorch's default")
-    add("--init", metavar="CHECKPOINT", help="fine-tune these weights; with pisr the teacher's too")
+    add("--init", metavar="CHECKPOINT", help="start from these weights; any scale")
     add("--per-channel-prelu", dest="shared_prelu", action="store_false")
     add("--ema-decay", type=float, help="weight average, 0 turns it off, default 0.999")
     add("--seed", type=int)

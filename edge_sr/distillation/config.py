@@ -34,7 +34,8 @@ class RunConfig:
     ``pattern_share`` of the patches are synthetic text, stripes, noise and the like (None: 1 %,
     and none for qat, whose scales they would widen). LR went through H.264 at each of ``h264_crf``,
     equally often, 0 being lossless. ``init`` is a checkpoint of the same network to start from,
-    instead of ``start``. The learning rate rises linearly for ``warm_up`` iterations, at most a
+    all but the tail if its scale is another (Dong et al., FSRCNN, section 3.4: the layers before
+    it serve all scales). The learning rate rises linearly for ``warm_up`` iterations, at most a
     tenth of a stage, and falls along a cosine from ``learning_rate`` (None: the optimiser's own) to
     ``final_learning_rate``; ``weight_decay`` is decoupled from the loss.
     """

@@ -187,10 +187,10 @@ def versions() -> dict[str, str]:
 
 def _fresh_network(config: RunConfig) -> Fsrcnn:
     model = build_model(config.model, config.scale, shared_prelu=config.shared_prelu)
-    if config.init is not None:
-        _take_weights(model, Path(config.init))
-    elif config.start == "bicubic":
+    if config.start == "bicubic":
         start_from_bicubic(model)
+    if config.init is not None:
+        _take_weights(model, Path(config.init), any_scale=config.method != "qat")
     return use_training_form(model)
 
 
@@ -207,14 +207,20 @@ def _choose_layers(student: Fsrcnn, config: RunConfig, process: Process) -> None
         print(f"student's layers: {layers}", file=sys.stderr)  # noqa: T201
 
 
-def _take_weights(model: Fsrcnn, checkpoint: Path) -> None:
+def _take_weights(model: Fsrcnn, checkpoint: Path, *, any_scale: bool) -> None:
+    """Load a checkpoint's weights; those of another scale but for the tail, which stays."""
     given, _ = load_checkpoint(checkpoint)
-    if (given.spec, given.options) != (model.spec, model.options):
+    is_same_scale = given.spec.scale == model.spec.scale
+    is_same_network = (given.spec.name, given.options) == (model.spec.name, model.options)
+    if not is_same_network or not (is_same_scale or any_scale):
         raise ValueError(
             f"{checkpoint} is {given.spec.name} x{given.spec.scale} {given.options}, not "
             f"{model.spec.name} x{model.spec.scale} {model.options}"
         )
-    model.load_state_dict(given.state_dict())
+    weights = given.state_dict()
+    if not is_same_scale:
+        weights |= model.tail.state_dict(prefix="tail.")
+    model.load_state_dict(weights)
 
 
 def _run_stage(

@@ -104,8 +104,31 @@ def test_fine_tuning_starts_from_the_given_weights(
     )
     for name, parameter in first.named_parameters():
         torch.testing.assert_close(more.get_parameter(name), parameter, rtol=0, atol=1e-9)
+    other = ("--model", "fsrcnn", "--init", str(student))
     capsys.readouterr()
-    assert train(tmp_path / "other", data, *options, "--scale", "3", "--init", str(student)) == 1
+    assert train(tmp_path / "other", data, *options, *other) == 1
+    assert "is fsrcnn_residual x2" in capsys.readouterr().err
+
+
+def test_another_scale_starts_from_all_layers_but_the_tail(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--iterations", "2", "--ema-decay", "0", "--learning-rate", "1e-12")
+    still = ("--method", "baseline", *options, "--final-learning-rate", "0")
+    assert train(tmp_path / "x2", data, *still) == 0
+    student = tmp_path / "x2" / "student.safetensors"
+    x3 = ("--scale", "3", "--seed", "1")
+    assert train(tmp_path / "x3", data, *still, *x3, "--init", str(student)) == 0
+    assert train(tmp_path / "own", data, *still, *x3) == 0
+    first, body, own = (
+        load_checkpoint(tmp_path / name / "student.safetensors")[0] for name in ("x2", "x3", "own")
+    )
+    for name, parameter in body.named_parameters():
+        source = own if name.startswith("tail.") else first
+        torch.testing.assert_close(parameter, source.get_parameter(name), rtol=0, atol=1e-9)
+    capsys.readouterr()
+    qat = ("--method", "qat", "--iterations", "2", "--scale", "3", "--init", str(student))
+    assert train(tmp_path / "qat", data, *qat) == 1
     assert "is fsrcnn_residual x2" in capsys.readouterr().err
 
 
