@@ -32,7 +32,8 @@ from runtime.cli import run_main
 from runtime.manifest import model_file, read_manifest
 from runtime.upscaler import Upscaler
 from runtime.video.encoder import PRESETS, EncodeOptions
-from runtime.video.pipeline import PlaneUpscaler, VideoOptions, upscale_video
+from runtime.video.frame_upscaler import PlaneUpscaler
+from runtime.video.pipeline import VideoOptions, upscale_video
 
 SHIPPED = Path(__file__).resolve().parents[1] / "runtime" / "bundles" / "fsrcnn-x2.esr"
 CLIP_SIZE, CLIP_FRAMES = (640, 360), 300

@@ -11,8 +11,8 @@ from video_support import Clip, NearestUpscaler, make_clip, read_back
 from runtime.video import EncodeOptions, VideoInfo, VideoOptions, VideoReader, upscale_video
 from runtime.video.color import ColorTags, Siting
 from runtime.video.frame import LAYOUTS, Frame
-from runtime.video.pipeline import _FrameWork, output_info
-from runtime.video.reader import Item
+from runtime.video.frame_upscaler import FrameUpscaler
+from runtime.video.pipeline import output_info
 
 FAST = EncodeOptions(preset="ultrafast")
 LOSSLESS = EncodeOptions(crf=0, preset="ultrafast")
@@ -187,8 +187,8 @@ def test_chroma_stays_where_it_was_seen(scale: int, siting: Siting, layout: str)
 
     small = np.rint(ramp(64 // step_x, 48 // step_y, 1.0)).astype(np.uint8)
     frame = Frame((np.zeros((48, 64), np.uint8), small, small), source.layout, 0, 1, Fraction(1))
-    work = _FrameWork(source, output_info(source, scale, VideoOptions()), NearestUpscaler(scale))
-    _, (chroma, _) = work.resize_chroma(Item(frame))
+    work = FrameUpscaler(source, output_info(source, scale, VideoOptions()), NearestUpscaler(scale))
+    _, (chroma, _) = work.resize_chroma(frame)
     wanted = ramp(64 * scale // step_x, 48 * scale // step_y, 1 / scale)
     inside = (slice(4 * scale, -4 * scale), slice(4 * scale, -4 * scale))
     # A bicubic gives back a ramp exactly; what is left is rounding, twice.
@@ -204,8 +204,8 @@ def test_odd_sizes_give_planes_that_fit(size: tuple[int, int], scale: int) -> No
     frame = Frame(
         (np.zeros(size[::-1], np.uint8), chroma, chroma), source.layout, 0, 1, Fraction(1)
     )
-    work = _FrameWork(source, target, NearestUpscaler(scale))
-    _, planes = work.resize_chroma(Item(frame))
+    work = FrameUpscaler(source, target, NearestUpscaler(scale))
+    _, planes = work.resize_chroma(frame)
     assert planes[0].shape == target.layout.chroma_size(*target.size)[::-1]
     assert (planes[0] == 77).all()
 
