@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from runtime.video.color import Siting
+from runtime.video.color import Siting, apply_tags
 from runtime.video.frame import PixelLayout
+from runtime.video.probe import VideoInfo
+
+if TYPE_CHECKING:
+    from av.video.codeccontext import VideoCodecContext
 
 ENCODERS: Mapping[str, str] = MappingProxyType(
     {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9"}
@@ -88,7 +93,20 @@ def check_encoder(
         )
 
 
-def encoder_options(codec: str, options: EncodeOptions, siting: Siting) -> dict[str, str]:
+def describe_video(context: VideoCodecContext, info: VideoInfo) -> None:
+    """Tell an encoder, before it is opened, what its frames are like."""
+    from av.codec.context import Flags
+
+    context.width, context.height = info.size
+    context.pix_fmt = info.layout.planar_name
+    context.time_base = info.time_base
+    context.flags |= Flags.frame_duration
+    if info.aspect is not None:
+        context.sample_aspect_ratio = info.aspect
+    apply_tags(info.colors, context)
+
+
+def encoder_options(codec: str, options: EncodeOptions, info: VideoInfo) -> dict[str, str]:
     """Options of the encoder, as FFmpeg names them. Raises ValueError for a crf out of range."""
     if not 0 <= options.crf <= MAX_CRF[codec]:
         raise ValueError(f"crf {options.crf:g} is not in 0..{MAX_CRF[codec]} of {codec}")
@@ -103,9 +121,9 @@ def encoder_options(codec: str, options: EncodeOptions, siting: Siting) -> dict[
     params = []
     if codec == "hevc":
         params.append("log-level=none")
-    if siting != Siting():
+    if info.siting != Siting():
         # Left is what a decoder takes without a tag.
-        params.append(f"chromaloc={_location(siting)}")
+        params.append(f"chromaloc={_location(info.siting)}")
     chosen = {"crf": f"{options.crf:g}", "preset": options.preset}
     if params:
         chosen["x264-params" if codec == "h264" else "x265-params"] = ":".join(params)

@@ -8,12 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from runtime.video.color import apply_tags
 from runtime.video.encoder import (
     ENCODERS,
     EncodeOptions,
     check_encoder,
     choose_codec,
+    describe_video,
     encoder_options,
 )
 from runtime.video.frame import Frame, av_from_frame
@@ -143,22 +143,14 @@ class VideoWriter:
             self._container.close()
 
     def _add_video(self, info: VideoInfo, options: EncodeOptions) -> Any:
-        from av.codec.context import Flags
-
         stream = self._container.add_stream(
             self.encoder,
             rate=info.rate or 25,
-            options=encoder_options(self._codec, options, info.siting),
+            options=encoder_options(self._codec, options, info),
         )
         stream.time_base = info.time_base
         context: Any = stream.codec_context
-        context.width, context.height = info.size
-        context.pix_fmt = info.layout.planar_name
-        context.time_base = info.time_base
-        context.flags |= Flags.frame_duration
-        if info.aspect is not None:
-            context.sample_aspect_ratio = info.aspect
-        apply_tags(info.colors, context)
+        describe_video(context, info)
         if self._codec == "hevc" and self._path.suffix.lower() in MP4_SUFFIXES:
             context.codec_tag = "hvc1"  # players of Apple take no other
         if info.display_matrix is not None:

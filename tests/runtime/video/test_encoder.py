@@ -1,10 +1,29 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
-from runtime.video.color import Siting
+from runtime.video.color import ColorTags, Siting
 from runtime.video.encoder import EncodeOptions, check_encoder, choose_codec, encoder_options
 from runtime.video.frame import LAYOUTS
+from runtime.video.probe import VideoInfo
+
+
+def info(siting: Siting | None = None) -> VideoInfo:
+    return VideoInfo(
+        width=320,
+        height=180,
+        layout=LAYOUTS["yuv420p"],
+        codec="h264",
+        time_base=Fraction(1, 25),
+        rate=Fraction(25),
+        frames=None,
+        aspect=None,
+        colors=ColorTags(),
+        siting=siting or Siting(),
+        display_matrix=None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,14 +73,14 @@ def test_odd_size_is_accepted_where_it_can_be_written(codec: str, layout: str) -
 
 
 def test_options_default_to_high_quality() -> None:
-    options = encoder_options("h264", EncodeOptions(), Siting())
+    options = encoder_options("h264", EncodeOptions(), info())
     assert options == {"crf": "16", "preset": "medium"}
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 def test_siting_other_than_left_is_tagged(codec: str) -> None:
     siting = Siting(is_left=False, is_top=False)
-    options = encoder_options(codec, EncodeOptions(), siting)
+    options = encoder_options(codec, EncodeOptions(), info(siting))
     key = {"h264": "x264-params", "hevc": "x265-params"}[codec]
     assert options[key].endswith("chromaloc=1")
 
@@ -69,4 +88,4 @@ def test_siting_other_than_left_is_tagged(codec: str) -> None:
 @pytest.mark.parametrize(("codec", "crf"), [("h264", 52), ("hevc", -1), ("vp9", 64)])
 def test_crf_out_of_range_is_refused(codec: str, crf: float) -> None:
     with pytest.raises(ValueError, match=r"crf -?\d+ is not in 0\.\."):
-        encoder_options(codec, EncodeOptions(crf=crf), Siting())
+        encoder_options(codec, EncodeOptions(crf=crf), info())
