@@ -85,7 +85,7 @@ def _video_frames(path: Path) -> list[NamedFrame]:
     frames: list[NamedFrame] = []
     with VideoReader(path) as reader:
         step = max(1, (reader.info.frames or 0) // VIDEO_FRAMES)
-        for index, frame in enumerate(reader.frames()):
+        for index, frame in enumerate(reader):
             if index % step == 0:
                 frames.append((f"{path.name}#{index:06d}", _eight_bit(frame)))
             if len(frames) == VIDEO_FRAMES:

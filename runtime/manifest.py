@@ -48,6 +48,12 @@ class Manifest:
     provenance: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
+    @property
+    def digest(self) -> str:
+        """Names the content of all files; 16 hexadecimal digits."""
+        text = "\n".join(f"{name} {self.files[name].sha256}" for name in sorted(self.files))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
 
 def model_file(precision: str, *, twin: bool = False) -> str:
     """File name of a precision's graph; the float twin for deeper video with ``twin``."""

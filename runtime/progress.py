@@ -22,12 +22,15 @@ def format_duration(seconds: float) -> str:
     return f"{total // 3600}h{total % 3600 // 60:02d}m"
 
 
-def format_line(label: str, done: int, total: int | None, elapsed_s: float, unit: str) -> str:
+def format_line(
+    label: str, done: int, total: int | None, elapsed_s: float, unit: str, *, before: int = 0
+) -> str:
     """One line, such as ``upscale  1204/3600  33.4%  41.7 fps  eta 57s``.
 
-    Percentage and time left are shown while ``total`` is known and still believable.
+    Percentage and time left are shown while ``total`` is known and still believable; ``before``
+    were done when the time began.
     """
-    rate = done / elapsed_s if elapsed_s > 0 else 0.0
+    rate = (done - before) / elapsed_s if elapsed_s > 0 else 0.0
     if total is None or done > total:
         return f"{label}  {done}  {rate:.1f} {unit}"
     percent = 100 * done / total if total else 100.0
@@ -61,13 +64,18 @@ class Progress:
         self._interval_s = TERMINAL_INTERVAL_S if self._is_terminal else LOG_INTERVAL_S
         self._start = clock()
         self._shown_at = self._start
-        self._done = 0
+        self._done = self._done_before = 0
         self._width = 0
 
     @property
     def done(self) -> int:
         """How many units are finished."""
         return self._done
+
+    def begin(self, total: int | None, done: int = 0) -> None:
+        """What is to be done, and what of it an earlier run has done; the rate counts from here."""
+        self.total, self._done, self._done_before = total, done, done
+        self._start = self._clock()
 
     def advance(self, count: int = 1) -> None:
         """Count finished units; shows the line if the last one is old enough."""
@@ -105,7 +113,14 @@ class Progress:
     def _show(self) -> None:
         now = self._clock()
         self._shown_at = now
-        line = format_line(self._label, self._done, self.total, now - self._start, self._unit)
+        line = format_line(
+            self._label,
+            self._done,
+            self.total,
+            now - self._start,
+            self._unit,
+            before=self._done_before,
+        )
         if not self._is_terminal:
             self._write(f"{line}\n")
             return

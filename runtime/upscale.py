@@ -35,7 +35,8 @@ from runtime.progress import Progress
 from runtime.upscaler import Upscaler
 from runtime.video.color import MATRICES
 from runtime.video.encoder import ENCODERS, PRESETS, VIDEO_SUFFIXES, EncodeOptions
-from runtime.video.pipeline import VideoOptions, output_info, upscale_video
+from runtime.video.journal import discard_journal, journal_path
+from runtime.video.pipeline import SEGMENT_FRAMES, VideoOptions, upscale_video
 from runtime.video.probe import MAX_SIDE, VideoInfo, shows_compression
 
 
@@ -56,6 +57,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.threads < 0 or args.tile_size < 0:
         parser.error("--threads and --tile-size must not be negative")
+    if args.segment_frames < 1:
+        parser.error("--segment-frames must be at least 1")
     if args.bundle and (args.scale or args.content != "auto"):
         parser.error(
             "--scale and --content choose an installed bundle; leave them out with --bundle"
@@ -175,36 +178,70 @@ def upscale_clip(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]
         encode=EncodeOptions(args.crf, args.preset, args.codec),
         on_error=args.on_error,
         matrix=MATRICES.get(args.color_matrix),
+        segment_frames=args.segment_frames,
     )
-    with _progress(args, None, "fps") as progress:
-
-        def start(source: VideoInfo) -> None:
-            target = output_info(source, upscaler.scale, options)
-            progress.total = source.frames
-            progress.say(
-                f"{args.input}  {source.width}x{source.height} -> {target.width}x{target.height}  "
-                f"{upscaler.info.name} {upscaler.precision} on {upscaler.info.provider}"
+    if args.overwrite and not args.resume:
+        discard_journal(args.output)
+    progress = _ClipProgress(args, upscaler)
+    try:
+        with progress:
+            result = upscale_video(
+                args.input,
+                args.output,
+                upscaler,
+                options,
+                engine=_identity(upscaler),
+                resume=args.resume,
+                progress=progress,
             )
-
-        result = upscale_video(
-            args.input,
-            args.output,
-            upscaler,
-            options,
-            on_start=start,
-            on_frame=progress.advance,
-        )
+    except BaseException:
+        journal = journal_path(args.output)
+        if journal.exists():
+            _say(args, f"{journal} keeps what is finished; --resume goes on with it")
+        raise
     for note in result.notes:
         _say(args, f"note: {note}")
-    if result.skipped:
-        _say(args, f"note: {result.skipped} damaged frames were left out")
+    if result.damaged:
+        done = "replaced by the frame before" if args.on_error == "repeat" else "left out"
+        _say(args, f"note: {result.damaged} damaged frames were {done}")
     return {
         "frames": result.frames,
         "width": result.width,
         "height": result.height,
-        "skipped": result.skipped,
+        "resumed": result.resumed,
+        "skipped": result.damaged if args.on_error == "skip" else 0,
+        "repeated": result.damaged if args.on_error == "repeat" else 0,
         "encoder": result.encoder,
         "notes": list(result.notes),
+    }
+
+
+class _ClipProgress(Progress):
+    """The progress of a video."""
+
+    def __init__(self, args: argparse.Namespace, upscaler: Upscaler) -> None:
+        super().__init__(None, "upscale", silent=args.quiet or args.json)
+        self._input, self._upscaler = args.input, upscaler
+
+    def start(self, source: VideoInfo, target: VideoInfo, resumed: int) -> None:
+        """Say what is done."""
+        info = self._upscaler.info
+        self.begin(source.frames, resumed)
+        self.say(
+            f"{self._input}  {source.width}x{source.height} -> {target.width}x{target.height}  "
+            f"{info.name} {self._upscaler.precision} on {info.provider}"
+        )
+        if resumed:
+            self.say(f"going on after {resumed} frames of an earlier run")
+
+
+def _identity(upscaler: Upscaler) -> dict[str, str]:
+    """What on the upscaler's side decides about the bytes of the output."""
+    info = upscaler.info
+    return {
+        "bundle": upscaler.manifest.digest,
+        "engine": f"{info.name} {info.version} {info.provider} {upscaler.precision}",
+        "tile size": str(upscaler.tile_size),
     }
 
 
@@ -273,7 +310,20 @@ def _add_video_options(parser: argparse.ArgumentParser) -> None:
         "--size", type=_size, metavar="WxH", help="final size, resampled after the network"
     )
     group.add_argument(
-        "--on-error", choices=("stop", "skip"), default="stop", help="what a damaged frame does"
+        "--on-error",
+        choices=("stop", "skip", "repeat"),
+        default="stop",
+        help="at a damaged frame: stop, leave it out, or show the frame before (%(default)s)",
+    )
+    group.add_argument(
+        "--resume", action="store_true", help="go on with what an interrupted run has finished"
+    )
+    group.add_argument(
+        "--segment-frames",
+        type=int,
+        default=SEGMENT_FRAMES,
+        metavar="N",
+        help="frames that are encoded together, and lost if a run is killed (%(default)s)",
     )
     group.add_argument(
         "--color-matrix",

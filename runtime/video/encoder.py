@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runtime.video.color import Siting, apply_tags
 from runtime.video.frame import PixelLayout
-from runtime.video.probe import VideoInfo
+from runtime.video.probe import VideoInfo, av_errors
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
@@ -91,6 +91,25 @@ def check_encoder(
             f"{name} cannot write {width}x{height} with chroma at half the size; "
             f"pass --size {even}, or write .webm"
         )
+
+
+def open_encoder(codec: str, info: VideoInfo, options: EncodeOptions) -> VideoCodecContext:
+    """An encoder by itself, with its headers in ``extradata``.
+
+    Raises ValueError naming what it does not take.
+    """
+    from av import CodecContext
+    from av.codec.context import Flags
+
+    context: Any = CodecContext.create(ENCODERS[codec], "w")
+    context.options = encoder_options(codec, options, info)
+    context.framerate = info.rate or 25
+    context.flags |= Flags.global_header
+    describe_video(context, info)
+    with av_errors(f"{context.name} takes no {info.width}x{info.height} {context.pix_fmt}"):
+        context.open()
+    encoder: VideoCodecContext = context
+    return encoder
 
 
 def describe_video(context: VideoCodecContext, info: VideoInfo) -> None:

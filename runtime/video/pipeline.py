@@ -1,29 +1,45 @@
-"""A video file in, the same video with more pixels out."""
+"""A video file in, the same video with more pixels out.
+
+The video is encoded in closed segments, which a journal keeps; at the end they are joined with the
+sound and all else that the input holds.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from runtime.atomic import written_beside
 from runtime.video.color import UNSPECIFIED, guessed_matrix
-from runtime.video.encoder import EncodeOptions, choose_codec
+from runtime.video.encoder import ENCODERS, EncodeOptions, choose_codec
 from runtime.video.frame import Frame, Plane
 from runtime.video.frame_upscaler import FrameUpscaler, PlaneUpscaler
 from runtime.video.geometry import output_aspect, scale_matrix
+from runtime.video.join import check_output, join_segments
+from runtime.video.journal import Journal, journal_path
 from runtime.video.probe import VideoInfo, probe
 from runtime.video.reader import OnError, VideoReader
 from runtime.video.relay import run_stages
-from runtime.video.writer import VideoWriter
-
-# A frame on its way, with the packets that came before it.
-_Carried = tuple[tuple[Frame, tuple[Plane, ...]] | None, tuple[Any, ...]]
+from runtime.video.segments import (
+    SegmentEncoder,
+    SegmentEnd,
+    SegmentPlan,
+    SegmentReader,
+    SegmentSink,
+    plan_segments,
+)
+from runtime.video.timeline import Timeline, read_timeline
 
 MAX_ROUNDING_S = Fraction(1, 1000)
+SEGMENT_FRAMES = 250
+# Of the input, at either end, that tells it from another.
+FINGERPRINT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -36,19 +52,57 @@ class VideoOptions:
     on_error: OnError = "stop"
     # ITU-T H.273 matrix to write where the input names none; None leaves that open.
     matrix: int | None = None
+    # Frames that are encoded together.
+    segment_frames: int = SEGMENT_FRAMES
 
 
 @dataclass(frozen=True)
 class VideoResult:
-    """What was written."""
+    """What was written; ``resumed`` of the frames came from an earlier run."""
 
     frames: int
-    skipped: int
+    resumed: int
+    damaged: int
     width: int
     height: int
     encoder: str
     seconds: float
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class VideoJob:
+    """A video to upscale, as far as it is known before any frame is."""
+
+    source: Path
+    options: VideoOptions
+    timeline: Timeline
+    plan: SegmentPlan
+    # Of the input, and of the output.
+    info: VideoInfo
+    target_info: VideoInfo
+    codec: str
+    notes: tuple[str, ...]
+
+    def open_reader(self) -> SegmentReader:
+        """The input, from its beginning."""
+        return SegmentReader(self.source, self.timeline, self.plan, self.options.on_error)
+
+    def open_encoder(self) -> SegmentEncoder:
+        """An encoder for one segment."""
+        return SegmentEncoder(self.codec, self.target_info, self.options.encode)
+
+
+class VideoProgress(Protocol):
+    """Is told how far a video is."""
+
+    def start(self, source: VideoInfo, target: VideoInfo, resumed: int) -> None:
+        """What is read and written, and how many frames an earlier run has done."""
+        ...
+
+    def advance(self) -> None:
+        """One more frame is encoded."""
+        ...
 
 
 def upscale_video(
@@ -57,34 +111,188 @@ def upscale_video(
     upscaler: PlaneUpscaler,
     options: VideoOptions | None = None,
     *,
-    on_start: Callable[[VideoInfo], None] = lambda info: None,
-    on_frame: Callable[[], None] = lambda: None,
+    engine: Mapping[str, str] | None = None,
+    resume: bool = False,
+    progress: VideoProgress | None = None,
 ) -> VideoResult:
     """Upscale the main video stream; sound, subtitles, times, tags and chapters stay as they are.
 
-    ``target`` appears whole or not at all. Raises OSError or ValueError with one clear line.
-    ``on_start`` is told what is read, ``on_frame`` that one more frame is written.
+    ``target`` appears whole or not at all. What a run that ends early has finished stays beside it,
+    and ``resume`` goes on with it, if all that decides about the output is the same; ``engine``
+    names what does on the upscaler's side. Raises OSError or ValueError with one clear line.
     """
-    options = options or VideoOptions()
     start = time.monotonic()
+    job = plan_video(source, target.suffix, upscaler.scale, options or VideoOptions())
+    check_output(source, target, job.target_info, job.options.encode)
+    with Journal(journal_path(target), identity(job, engine or {}), resume=resume) as journal:
+        resumed = sum(end.frames for end in journal.finished().values())
+        if progress is not None:
+            progress.start(job.info, job.target_info, resumed)
+        for segments in missing_segments(job, journal):
+            encode_segments(job, segments, upscaler, journal, progress)
+        return finish_video(job, target, journal, resumed=resumed, started=start)
+
+
+def plan_video(source: Path, suffix: str, scale: int, options: VideoOptions) -> VideoJob:
+    """Read what is in a video and how it is cut.
+
+    Raises OSError or ValueError if it cannot be upscaled to a file of that suffix.
+    """
+    timeline = read_timeline(source)
+    if timeline.missing and not timeline.packets:
+        raise ValueError(f"{source} is truncated before its first frame: {timeline.missing}")
+    if timeline.missing and options.on_error == "stop":
+        raise ValueError(
+            f"{source} is truncated: {timeline.missing}; pass --on-error skip to keep what is there"
+        )
     with VideoReader(source, on_error=options.on_error) as reader:
-        info = output_info(reader.info, upscaler.scale, options)
-        choose_codec(target.suffix, info.layout, options.encode.codec)
-        on_start(reader.info)
-        work = FrameUpscaler(reader.info, info, upscaler)
-        with written_beside(target) as partial:
-            with VideoWriter(
-                partial,
-                info,
-                options.encode,
-                source=reader.container,
-                stream_index=reader.stream_index,
-            ) as writer:
-                frames = _run(reader, work, writer, on_frame)
-            moved = probe(partial).start - info.start
-        notes = (*_notes(reader.info, info, moved), *writer.notes, *reader.notes)
-        seconds = time.monotonic() - start
-        return VideoResult(frames, reader.skipped, *info.size, writer.encoder, seconds, notes)
+        info = replace(reader.info, frames=timeline.packets)
+        notes = tuple(reader.notes)
+    if timeline.missing:
+        notes = (*notes, f"the file is truncated: {timeline.missing}")
+    target = output_info(info, scale, options)
+    codec = choose_codec(suffix, info.layout, options.encode.codec)
+    plan = plan_segments(timeline, options.segment_frames)
+    return VideoJob(source, options, timeline, plan, info, target, codec, notes)
+
+
+def identity(job: VideoJob, engine: Mapping[str, str]) -> dict[str, str]:
+    """All that decides about the bytes of the output."""
+    import av
+
+    with job.source.open("rb") as file:
+        digest = hashlib.sha256(file.read(FINGERPRINT_BYTES))
+        size = file.seek(0, 2)
+        file.seek(max(size - FINGERPRINT_BYTES, 0))
+        digest.update(file.read())
+    return {
+        "input": f"{digest.hexdigest()[:16]} of {size} bytes",
+        "output": f"{job.target_info.width}x{job.target_info.height} {job.codec}",
+        "options": repr(asdict(job.options)),
+        "PyAV": av.__version__,
+        **engine,
+    }
+
+
+def missing_segments(job: VideoJob, journal: Journal) -> list[range]:
+    """Runs of segments that are not finished yet."""
+    finished = journal.finished()
+    runs: list[range] = []
+    for number in range(job.plan.count):
+        if number in finished:
+            continue
+        if runs and runs[-1].stop == number:
+            runs[-1] = range(runs[-1].start, number + 1)
+        else:
+            runs.append(range(number, number + 1))
+    return runs
+
+
+def encode_segments(
+    job: VideoJob,
+    segments: range,
+    upscaler: PlaneUpscaler,
+    sink: SegmentSink,
+    progress: VideoProgress | None = None,
+) -> None:
+    """Upscale and encode consecutive segments of a video into ``sink``."""
+    work = FrameUpscaler(job.info, job.target_info, upscaler)
+    with job.open_reader() as reader, _Encoding(job, segments, sink) as encoding:
+
+        def produce() -> Iterator[tuple[int, int, tuple[Frame, tuple[Plane, ...]]]]:
+            for segment, frame in reader.frames(segments):
+                yield segment, reader.damaged, work.resize_chroma(frame)
+
+        def transform(
+            item: tuple[int, int, tuple[Frame, tuple[Plane, ...]]],
+        ) -> tuple[int, int, Frame]:
+            segment, damaged, prepared = item
+            return segment, damaged, work.upscale(prepared)
+
+        def consume(item: tuple[int, int, Frame]) -> None:
+            segment, damaged, frame = item
+            encoding.write(segment, damaged, work.resize_luma(frame))
+            if progress is not None:
+                progress.advance()
+
+        run_stages(produce(), transform, consume, workers=upscaler.max_concurrency)
+        encoding.finish(reader.damaged)
+
+
+class _Encoding:
+    """Frames into one encoder a segment.
+
+    While one segment's last frames leave their encoder, the next one's first frames enter theirs.
+    """
+
+    def __init__(self, job: VideoJob, segments: range, sink: SegmentSink) -> None:
+        self._job, self._segments, self._sink = job, segments, sink
+        self._current = segments.start
+        self._encoder: SegmentEncoder | None = None
+        self._damaged = self._damaged_before = 0
+        self._pool = ThreadPoolExecutor(1)
+        self._ending: Future[None] | None = None
+
+    def write(self, segment: int, damaged: int, frame: Frame) -> None:
+        """Encode a frame of a segment that is not before that of the last; ``damaged`` so far."""
+        while self._current < segment:
+            self._end_segment()
+        self._damaged = damaged
+        self._encoder = self._encoder or self._job.open_encoder()
+        self._sink.add(segment, self._encoder.encode(frame))
+
+    def finish(self, damaged: int) -> None:
+        """No more frames: end all segments."""
+        self._damaged = damaged
+        while self._current < self._segments.stop:
+            self._end_segment()
+        self._wait()
+
+    def __enter__(self) -> _Encoding:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _end_segment(self) -> None:
+        self._wait()
+        damaged = self._damaged - self._damaged_before
+        self._damaged_before = self._damaged
+        self._ending = self._pool.submit(self._flush, self._current, self._encoder, damaged)
+        self._current, self._encoder = self._current + 1, None
+
+    def _flush(self, segment: int, encoder: SegmentEncoder | None, damaged: int) -> None:
+        """All of a segment to the sink; one whose frames are all damaged has no encoder."""
+        end = SegmentEnd(0, damaged, b"")
+        if encoder is not None:
+            self._sink.add(segment, encoder.finish())
+            end = SegmentEnd(encoder.frames, damaged, encoder.extradata)
+        self._sink.finish(segment, end)
+
+    def _wait(self) -> None:
+        if self._ending is not None:
+            self._ending.result()
+
+
+def finish_video(
+    job: VideoJob, target: Path, journal: Journal, *, resumed: int = 0, started: float
+) -> VideoResult:
+    """Join the segments of a complete journal to ``target``; the journal goes."""
+    ends = journal.finished().values()
+    with written_beside(target, tag="joined") as partial:
+        notes = join_segments(journal, job.source, partial, job.target_info, job.options.encode)
+        moved = probe(partial).start - job.target_info.start
+    journal.remove()
+    return VideoResult(
+        frames=sum(end.frames for end in ends),
+        resumed=resumed,
+        damaged=sum(end.damaged for end in ends),
+        width=job.target_info.width,
+        height=job.target_info.height,
+        encoder=ENCODERS[job.codec],
+        seconds=time.monotonic() - started,
+        notes=(*_notes(job.info, job.target_info, moved), *notes, *job.notes),
+    )
 
 
 def output_info(info: VideoInfo, scale: int, options: VideoOptions) -> VideoInfo:
@@ -101,34 +309,6 @@ def output_info(info: VideoInfo, scale: int, options: VideoOptions) -> VideoInfo
         aspect=output_aspect(info.aspect, info.size, (width, height)),
         display_matrix=matrix and tuple(scale_matrix(matrix, info.size, (width, height))),
     )
-
-
-def _run(
-    reader: VideoReader, work: FrameUpscaler, writer: VideoWriter, on_frame: Callable[[], None]
-) -> int:
-    count = 0
-
-    def produce() -> Iterator[_Carried]:
-        for item in reader:
-            prepared = None if item.frame is None else work.resize_chroma(item.frame)
-            yield prepared, item.packets
-
-    def transform(carried: _Carried) -> tuple[Frame | None, tuple[Any, ...]]:
-        prepared, packets = carried
-        return None if prepared is None else work.upscale(prepared), packets
-
-    def write(result: tuple[Frame | None, tuple[Any, ...]]) -> None:
-        nonlocal count
-        frame, packets = result
-        writer.copy(packets)
-        if frame is not None:
-            writer.write(work.resize_luma(frame))
-            count += 1
-            on_frame()
-
-    workers = work.upscaler.max_concurrency
-    run_stages(produce(), transform, write, workers=workers)
-    return count
 
 
 def _notes(source: VideoInfo, target: VideoInfo, moved: Fraction) -> list[str]:

@@ -1,63 +1,60 @@
-"""Frames of a video in order, with the packets of its other streams."""
+"""Frames of a video in order."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from runtime.video.frame import Frame, frame_from_av, layout_of
 from runtime.video.probe import DEINTERLACE, VideoInfo, av_errors, describe, open_video
+from runtime.video.timeline import PacketWatch, is_flush
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.frame import VideoFrame
 
-OnError = Literal["stop", "skip"]
+OnError = Literal["stop", "skip", "repeat"]
 
-COPIED_TYPES = frozenset({"audio", "subtitle"})
-# Between two frames at most this many packets are held back, so that a long stretch with sound
-# alone does not pile up.
-MAX_PENDING_PACKETS = 256
-
-
-@dataclass(frozen=True)
-class Item:
-    """A frame, or None after a stretch without one, with the packets that came before it."""
-
-    frame: Frame | None
-    packets: tuple[Any, ...] = ()
+# Where a packet may hold no frame to show.
+CODECS_WITH_EMPTY_PACKETS = frozenset({"vp8", "mpeg4"})
+# Containers that find a key frame by its time.
+SEEKABLE_FORMATS = ("mp4", "matroska")
 
 
 class VideoReader:
     """Decodes the main video stream; a context manager and an iterable, to be read once.
 
-    ``on_error`` says what a damaged frame does: ``stop`` raises ValueError naming it, ``skip``
-    leaves it out and counts it in ``skipped``; the times of the others do not change.
+    ``on_error`` says what a damaged frame does: ``stop`` raises ValueError naming it, otherwise it
+    is left out and counted in ``damaged``; the times of the others do not change.
     """
 
     def __init__(self, path: Path, *, on_error: OnError = "stop") -> None:
         self._path = path
         self._on_error = on_error
         self._container, self._stream = open_video(path)
-        self._stream.thread_type = "AUTO"
+        # Threads of a frame each report damage late, and at the end of the stream not at all.
+        self._stream.thread_type = "AUTO" if on_error == "stop" else "SLICE"
         self._decoded = 0
         self._last_pts: int | None = None
         self._is_timeless = False
         # AVI stores no presentation times: those of its packets are in decoding order.
         self._avi_stamps: list[int] | None = [] if self._container.format.name == "avi" else None
-        self._packet_count = 0
-        self._end_s = 0.0
-        self.skipped = 0
+        self._watch = PacketWatch(self._container, self._stream)
+        # Times of packets that no frame has come from yet.
+        self._awaited: set[int] = set()
+        # Frames before this time are only decoded.
+        self._first: int | None = None
+        self.damaged = 0
         self.notes: list[str] = []
         try:
-            self._items = self._read()
-            self._pending: list[tuple[VideoFrame | None, list[Packet[Any]]]] = []
+            self._frames = self._read()
+            self._pending: list[VideoFrame] = []
             self.info = self._read_first()
         except BaseException:
             self._container.close()
@@ -73,16 +70,32 @@ class VideoReader:
         """Which stream of the container is decoded."""
         return self._stream.index
 
-    def __iter__(self) -> Iterator[Item]:
-        yield from map(self._item, self._pending)
-        yield from map(self._item, self._items)
+    def __iter__(self) -> Iterator[Frame]:
+        time_base = self.info.time_base
+        for frame in chain(self._pending, self._frames):
+            assert frame.pts is not None
+            yield frame_from_av(frame, frame.pts, time_base)
 
-    def frames(self) -> Iterator[Frame]:
-        """The frames alone."""
-        return (item.frame for item in self if item.frame is not None)
+    def seek(self, key: int, *, first: int) -> bool:
+        """Go on at the key frame of time ``key``, giving frames from the time ``first`` on.
+
+        Returns False, and changes nothing, if this container does not find them by their time.
+        Whether a file keeps what its index promises shows in the time of the first frame.
+        """
+        if not any(name in self._container.format.name for name in SEEKABLE_FORMATS):
+            return False
+        with av_errors(f"{self._path} cannot be read at {float(key * self.info.time_base):.3f} s"):
+            self._container.seek(key, stream=self._stream)
+        self._pending = []
+        self._first, self._last_pts = first, None
+        self._awaited = set()
+        self._frames = self._read()
+        return True
 
     def close(self) -> None:
         """Close the file."""
+        # By name: an interrupt while Python clears up a generator would be lost.
+        self._frames.close()
         self._container.close()
 
     def __enter__(self) -> VideoReader:
@@ -97,61 +110,29 @@ class VideoReader:
         self.close()
 
     def _read_first(self) -> VideoInfo:
-        for frame, packets in self._items:
-            self._pending.append((frame, packets))
-            if frame is not None:
-                return describe(self._path, self._stream, frame)
+        for frame in self._frames:
+            self._pending.append(frame)
+            return describe(self._path, self._stream, frame)
         raise ValueError(f"{self._path} holds no frame that can be decoded")
 
-    def _item(self, decoded: tuple[VideoFrame | None, list[Packet[Any]]]) -> Item:
-        frame, packets = decoded
-        if frame is None:
-            return Item(None, tuple(packets))
-        time_base = self.info.time_base
-        assert frame.pts is not None
-        return Item(frame_from_av(frame, frame.pts, time_base), tuple(packets))
-
-    def _read(self) -> Iterator[tuple[VideoFrame | None, list[Packet[Any]]]]:
-        pending: list[Packet[Any]] = []
-        for packet in self._demux():
-            self._follow(packet)
-            if self._is_main(packet):
-                for frame in self._decode(packet):
-                    yield frame, pending
-                    pending = []
-            elif packet.stream.type in COPIED_TYPES and not _is_flush(packet):
-                pending.append(packet)
-                if len(pending) >= MAX_PENDING_PACKETS:
-                    yield None, pending
-                    pending = []
-        self._check_complete()
-        yield None, pending
-
-    def _is_main(self, packet: Packet[Any]) -> bool:
-        # The packets that end a stream do not carry its index in their own field.
-        return bool(packet.stream.index == self._stream.index)
-
-    def _demux(self) -> Iterator[Packet[Any]]:
-        with av_errors(f"{self._path} cannot be read on after frame {self._decoded}"):
-            yield from self._container.demux()
+    def _read(self) -> Generator[VideoFrame, None, None]:
+        packets = self._container.demux()
+        while True:
+            with av_errors(f"{self._path} cannot be read on after frame {self._decoded}"):
+                packet = next(packets, None)
+            if packet is None:
+                break
+            self._watch.follow(packet)
+            if packet.stream.index == self._stream.index:
+                yield from self._decode(packet)
+        if self._first is None:
+            self._check_complete()
 
     def _decode(self, packet: Packet[Any]) -> Iterator[VideoFrame]:
-        from av.error import FFmpegError
-
-        if self._avi_stamps is not None and packet.pts is not None:
-            heapq.heappush(self._avi_stamps, packet.pts)
-        if packet.is_corrupt:
-            place = f"frame {self._packet_count}{_at(packet.pts, packet.time_base)}"
-            self._damage(place, "the file ends within it")
-            return
-        try:
-            frames = packet.decode()
-        except FFmpegError as error:
-            # Decoder threads report late, but in the order of the frames: the packet at hand is
-            # not the one at fault.
-            self._damage(f"frame {self._next_number()}", error.strerror or "it cannot be decoded")
-            return
-        for frame in frames:
+        is_drain = is_flush(packet)
+        for frame in self._decoded_from(packet):
+            if self._first is not None and frame.pts is not None and frame.pts < self._first:
+                continue
             reason = self._fault(frame)
             if reason:
                 place = f"frame {self._next_number()}{_at(frame.pts, frame.time_base)}"
@@ -159,7 +140,42 @@ class VideoReader:
                 continue
             self._decoded += 1
             self._last_pts = frame.pts
+            self._follow(frame.pts, is_drain=is_drain)
             yield frame
+        if is_drain and self._stream.codec_context.name not in CODECS_WITH_EMPTY_PACKETS:
+            for pts in sorted(self._awaited):
+                place = f"frame {self._next_number()}{_at(pts, self._stream.time_base)}"
+                self._damage(place, "it cannot be decoded")
+
+    def _decoded_from(self, packet: Packet[Any]) -> list[VideoFrame]:
+        """The frames that are ready once the decoder has a packet; none if that fails."""
+        from av.error import FFmpegError
+
+        if self._avi_stamps is not None and packet.pts is not None:
+            heapq.heappush(self._avi_stamps, packet.pts)
+        if packet.is_corrupt:
+            place = f"frame {self._watch.count}{_at(packet.pts, packet.time_base)}"
+            self._damage(place, "the file ends within it")
+            return []
+        try:
+            frames: list[VideoFrame] = packet.decode()
+        except FFmpegError as error:
+            # Decoder threads report late, but in the order of the frames: the packet at hand is
+            # not the one at fault.
+            self._damage(f"frame {self._next_number()}", error.strerror or "it cannot be decoded")
+            return []
+        if packet.pts is not None and packet.size and not packet.is_discard:
+            self._awaited.add(packet.pts)
+        return frames
+
+    def _follow(self, pts: int | None, *, is_drain: bool) -> None:
+        """Note that a frame is out; earlier ones come no more, and were reported.
+
+        At the end of the stream decoder threads keep their errors to themselves.
+        """
+        if pts is not None:
+            kept = {other for other in self._awaited if is_drain or other > pts}
+            self._awaited = kept - {pts}
 
     def _fault(self, frame: VideoFrame) -> str | None:
         """What is wrong with a frame, if anything; gives it a time if the file has none at all."""
@@ -206,34 +222,23 @@ class VideoReader:
 
     def _next_number(self) -> int:
         """Which frame comes next, counted from 1."""
-        return self._decoded + self.skipped + 1
+        return self._decoded + self.damaged + 1
 
     def _damage(self, place: str, reason: str) -> None:
-        if self._on_error == "skip":
-            self.skipped += 1
+        if self._on_error != "stop":
+            self.damaged += 1
             return
         raise ValueError(
-            f"{self._path}: {place} is damaged: {reason}; "
-            "pass --on-error skip to leave damaged frames out"
+            f"{self._path}: {place} is damaged: {reason}; pass --on-error skip to leave damaged "
+            "frames out, --on-error repeat to show the frame before in their place"
         )
-
-    def _follow(self, packet: Packet[Any]) -> None:
-        if _is_flush(packet):
-            return
-        if self._is_main(packet):
-            self._packet_count += 1
-        stamp = packet.dts if packet.pts is None else packet.pts
-        if stamp is not None:
-            self._end_s = max(
-                self._end_s, float((stamp + (packet.duration or 0)) * packet.time_base)
-            )
 
     def _check_complete(self) -> None:
         """Raise or note if the file ends before what its header promises."""
-        missing = self._missing()
+        missing = self._watch.missing()
         if missing is None:
             return
-        if self._on_error == "skip":
+        if self._on_error != "stop":
             self.notes.append(f"the file is truncated: {missing}")
             return
         if not self._decoded:
@@ -242,22 +247,6 @@ class VideoReader:
             f"{self._path} is truncated after frame {self._decoded}: {missing}; "
             "pass --on-error skip to keep what is there"
         )
-
-    def _missing(self) -> str | None:
-        formats = self._container.format.name
-        promised = len(self._stream.index_entries)
-        if "mp4" in formats and self._packet_count < promised:
-            return f"{self._packet_count} of {promised} video packets are there"
-        duration_s = (self._container.duration or 0) / 1_000_000
-        # Headers round, and may count a stretch of silence.
-        is_short = self._end_s < min(duration_s - 1.0, 0.95 * duration_s)
-        if "matroska" in formats and is_short:
-            return f"it ends at {self._end_s:.1f} s of {duration_s:.1f} s"
-        return None
-
-
-def _is_flush(packet: Packet[Any]) -> bool:
-    return packet.size == 0 and packet.dts is None
 
 
 def _at(stamp: int | None, time_base: Any) -> str:

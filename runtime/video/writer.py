@@ -18,6 +18,7 @@ from runtime.video.encoder import (
 )
 from runtime.video.frame import Frame, av_from_frame
 from runtime.video.probe import VideoInfo, av_errors, fraction_of, text_options
+from runtime.video.segments import EncodedPacket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,6 +59,7 @@ class VideoWriter:
         self.notes: list[str] = []
         self._path = path
         self._count = 0
+        self._time_base = info.time_base
         options = options or EncodeOptions()
         self._codec = choose_codec(path.suffix, info.layout, options.codec)
         check_encoder(self._codec, info.layout, _formats_of(ENCODERS[self._codec]), info.size)
@@ -83,7 +85,7 @@ class VideoWriter:
                 self._container.start_encoding()
                 self._check_ticks(info)
         except BaseException:
-            self._abandon()
+            self.abandon()
             raise
 
     @property
@@ -91,11 +93,28 @@ class VideoWriter:
         """Name of the encoder in use."""
         return ENCODERS[self._codec]
 
+    @property
+    def extradata(self) -> bytes:
+        """Codec headers; what is written encoded must have the same."""
+        return bytes(self._stream.codec_context.extradata or b"")
+
     def write(self, frame: Frame) -> None:
         """Encode one frame, later than all before."""
         self._count += 1
         with av_errors(f"{self.encoder} fails at {frame.time_s:.3f} s"):
             self._container.mux(self._stream.encode(av_from_frame(frame)))
+
+    def write_encoded(self, packet: EncodedPacket, dts: int) -> None:
+        """Write a frame that another encoder of the same settings has encoded, at ``dts``."""
+        from av.packet import Packet
+
+        item: Any = Packet(packet.data)
+        item.stream = self._stream
+        item.time_base = self._time_base
+        item.pts, item.dts, item.duration = packet.pts, dts, packet.duration
+        item.is_keyframe = packet.is_key
+        with av_errors(f"a frame at {float(packet.pts * self._time_base):.3f} s cannot be written"):
+            self._container.mux(item)
 
     def copy(self, packets: Iterable[Packet[Any]]) -> None:
         """Write packets of the source unchanged; those of streams left out are dropped."""
@@ -110,7 +129,7 @@ class VideoWriter:
     def finish(self) -> None:
         """Flush the encoder; write what closes the file."""
         with av_errors(f"the {self._path.suffix} file cannot be finished"):
-            packets = self._stream.encode(None)
+            packets = self._stream.encode(None) if self._count else []
             if self._count <= MAX_UNORDERED:
                 for packet in packets:
                     packet.dts = packet.pts
@@ -127,15 +146,16 @@ class VideoWriter:
         trace: TracebackType | None,
     ) -> None:
         if kind is not None:
-            self._abandon()
+            self.abandon()
             return
         try:
             self.finish()
         except BaseException:
-            self._abandon()
+            self.abandon()
             raise
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
+        """Close what is not to be kept."""
         from av.error import FFmpegError
 
         # The file is thrown away, so what the muxer thinks of its state does not matter.
@@ -227,20 +247,22 @@ def _carried_streams(
 
 
 def _muxer_options(suffix: str, info: VideoInfo, streams: list[Stream | None]) -> dict[str, str]:
-    if suffix.lower() not in MP4_SUFFIXES:
-        return {}
+    # Nothing random, such as Matroska's numbers of segment and tracks: equal input, equal bytes.
+    options = {"fflags": "+bitexact"}
+    denominator = info.time_base.denominator
+    if suffix.lower() not in MP4_SUFFIXES or not 1 < denominator <= MAX_TIMESCALE:
+        return options
     # Edit lists count in the movie's time scale: with the default of 1/1000 s they would shift
     # a video that starts late, or whose first frame waits for reordering, by part of a tick.
-    timescale = info.time_base.denominator
+    timescale = denominator
     for stream in streams:
         if stream is not None and stream.time_base:
             common = lcm(timescale, stream.time_base.denominator)
             timescale = common if common <= MAX_TIMESCALE else timescale
-    if not 1 < info.time_base.denominator <= MAX_TIMESCALE:
-        return {}
     return {
+        **options,
         "movie_timescale": str(timescale),
-        "video_track_timescale": str(info.time_base.denominator),
+        "video_track_timescale": str(denominator),
     }
 
 

@@ -340,10 +340,37 @@ def test_signal_in_the_middle_of_a_video_leaves_nothing(
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     deadline = time.monotonic() + 20
-    while not list(tmp_path.glob(".b.*")) and time.monotonic() < deadline:
+    while not (tmp_path / "b.mp4.unfinished").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert err.decode().endswith("interrupted\n")
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_killed_run_is_gone_on_with_and_gives_the_same_bytes(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_clip(tmp_path / "a.mp4", Clip(width=320, height=240, pts=tuple(range(400))))
+    arguments = ["--bundle", str(bundle), "--segment-frames", "20", "--preset", "slow"]
+    whole, journal = tmp_path / "whole.mp4", tmp_path / "b.mp4.unfinished"
+    assert run(capsys, source, whole, *arguments)[0] == 0
+    command = [sys.executable, "-m", "runtime.upscale", str(source), str(tmp_path / "b.mp4")]
+    process = subprocess.Popen([*command, *arguments], cwd=ROOT, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while not (journal.exists() and journal.stat().st_size > 150_000):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "b.mp4").exists()
+    code, _, err = run(capsys, source, tmp_path / "b.mp4", *arguments)
+    assert code == 1
+    assert "pass --resume to go on with it, --overwrite to begin anew" in err
+    code, result, err = run(capsys, source, tmp_path / "b.mp4", *arguments, "--resume")
+    assert code == 0
+    assert 0 < result["resumed"] < 400
+    assert f"going on after {result['resumed']} frames" in err
+    assert (tmp_path / "b.mp4").read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4", "whole.mp4"]

@@ -60,6 +60,10 @@ class Clip:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
+# Every frame for itself, so that damage stays where it is.
+INTRA = Clip(options={"preset": "ultrafast", "g": "1", "bf": "0"})
+
+
 def make_clip(path: Path, clip: Clip) -> Path:
     """Write a clip with a moving pattern."""
     container = av.open(str(path), "w")
@@ -212,3 +216,14 @@ def remux_faststart(source: Path, target: Path) -> Path:
                 packet.stream = streams[packet.stream.index]
                 new.mux(packet)
     return target
+
+
+def damaged(path: Path, number: int) -> Path:
+    """The same file with the head of one video packet made impossible, counted from 0."""
+    with av.open(str(path)) as container:
+        offset = [packet.pos for packet in container.demux(video=0)][number]
+    assert offset is not None
+    data = bytearray(path.read_bytes())
+    data[offset : offset + 8] = b"\xff" * 8
+    path.write_bytes(data)
+    return path

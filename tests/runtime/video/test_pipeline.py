@@ -145,7 +145,7 @@ def test_every_frame_reaches_the_encoder_unchanged_and_in_order(tmp_path: Path) 
     make_clip(source, Clip(pts=tuple(range(30))))
     upscale_video(source, target, NearestUpscaler(), VideoOptions(encode=LOSSLESS))
     with VideoReader(source) as before, VideoReader(target) as after:
-        pairs = list(zip(before.frames(), after.frames(), strict=True))
+        pairs = list(zip(before, after, strict=True))
     assert len(pairs) == 30
     for small, large in pairs:
         wanted = NearestUpscaler().upscale_luma(small.planes[0])
@@ -161,7 +161,7 @@ def test_upscaler_of_whole_frames_makes_the_chroma_unless_the_size_is_another(
     upscaler, options = NearestUpscaler(takes_frames=True), VideoOptions(size, LOSSLESS)
     upscale_video(source, target, upscaler, options)
     with VideoReader(source) as before, VideoReader(target) as after:
-        pairs = list(zip(before.frames(), after.frames(), strict=True))
+        pairs = list(zip(before, after, strict=True))
     for small, large in pairs:
         for plane, sr in zip(small.planes, large.planes, strict=True):
             repeated = upscaler.upscale_luma(plane)
@@ -310,16 +310,22 @@ def test_full_disk_is_an_error(tmp_path: Path) -> None:
     assert leftovers(tmp_path, "a.mp4") == []
 
 
+class Told:
+    """What a progress was told."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[int | None, int, int]] = []
+        self.frames = 0
+
+    def start(self, source: VideoInfo, target: VideoInfo, resumed: int) -> None:
+        self.started.append((source.frames, target.width, resumed))
+
+    def advance(self) -> None:
+        self.frames += 1
+
+
 def test_progress_is_told_of_every_frame(tmp_path: Path) -> None:
-    source = make_clip(tmp_path / "a.mp4", Clip())
-    started: list[VideoInfo] = []
-    done: list[int] = []
-    upscale_video(
-        source,
-        tmp_path / "b.mp4",
-        NearestUpscaler(),
-        on_start=started.append,
-        on_frame=lambda: done.append(1),
-    )
-    assert [item.frames for item in started] == [12]
-    assert len(done) == 12
+    source, progress = make_clip(tmp_path / "a.mp4", Clip()), Told()
+    upscale_video(source, tmp_path / "b.mp4", NearestUpscaler(), progress=progress)
+    assert progress.started == [(12, 64, 0)]
+    assert progress.frames == 12

@@ -6,24 +6,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from video_support import Clip, make_clip, read_back, remux_faststart
+from video_support import INTRA, Clip, damaged, make_clip, read_back, remux_faststart
 
 from runtime.video import VideoReader, probe
 from runtime.video.color import ColorTags, Siting
-
-# Every frame for itself, so that damage stays where it is.
-INTRA = Clip(options={"preset": "ultrafast", "g": "1", "bf": "0"})
-
-
-def damaged(path: Path, number: int) -> Path:
-    """The same file with the head of one video packet made impossible, counted from 0."""
-    with av.open(str(path)) as container:
-        offset = [packet.pos for packet in container.demux(video=0)][number]
-    assert offset is not None
-    data = bytearray(path.read_bytes())
-    data[offset : offset + 8] = b"\xff" * 8
-    path.write_bytes(data)
-    return path
 
 
 def cut(path: Path, part: float) -> Path:
@@ -47,34 +33,24 @@ def test_frames_have_the_planes_and_times_of_the_decoder(tmp_path: Path) -> None
     path = make_clip(tmp_path / "a.mp4", Clip(pixel_format="yuv422p10le"))
     expected = read_back(path)
     with VideoReader(path) as reader:
-        frames = list(reader.frames())
+        frames = list(reader)
     assert [frame.pts * frame.time_base for frame in frames] == expected.times
     for frame, wanted in zip(frames, expected.frames, strict=True):
         rows = np.frombuffer(wanted.planes[0], np.uint16).reshape(24, -1)
         np.testing.assert_array_equal(frame.planes[0], rows[:, :32])
 
 
-def test_packets_of_other_streams_come_along(tmp_path: Path) -> None:
-    path = make_clip(tmp_path / "a.mp4", Clip(has_audio=True, has_subtitles=True))
-    expected = read_back(path)
-    with VideoReader(path) as reader:
-        packets = [packet for item in reader for packet in item.packets]
-        sound = [bytes(packet) for packet in packets if packet.stream.type == "audio"]
-    assert sound == [data for _, data in expected.packets[0]]
-    assert len(packets) == sum(map(len, expected.packets.values()))
-
-
 def test_frames_late_in_the_decoder_are_not_lost_behind_other_streams(tmp_path: Path) -> None:
     clip = Clip(has_audio=True, options={"preset": "medium", "bf": "3"}, pts=tuple(range(40)))
     path = make_clip(tmp_path / "a.mp4", clip)
     with VideoReader(path) as reader:
-        assert len(list(reader.frames())) == 40
+        assert len(list(reader)) == 40
 
 
 def test_stream_without_times_is_counted_at_its_rate(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.h264", Clip())
     with VideoReader(path) as reader:
-        times = [frame.pts * frame.time_base for frame in reader.frames()]
+        times = [frame.pts * frame.time_base for frame in reader]
         assert reader.notes == ["the file holds no frame times; its constant frame rate is used"]
     assert times == [Fraction(n, 25) for n in range(12)]
 
@@ -82,7 +58,7 @@ def test_stream_without_times_is_counted_at_its_rate(tmp_path: Path) -> None:
 def test_avi_with_reordered_frames_plays_in_order(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.avi", Clip())
     with VideoReader(path) as reader:
-        pts = [frame.pts for frame in reader.frames()]
+        pts = [frame.pts for frame in reader]
     assert np.diff(pts).tolist() == [1] * 11
 
 
@@ -146,12 +122,20 @@ def test_damaged_frame_stops_with_its_number_and_time(tmp_path: Path) -> None:
         list(reader)
 
 
-def test_damaged_frame_is_left_out_when_asked(tmp_path: Path) -> None:
-    path = damaged(make_clip(tmp_path / "a.mp4", INTRA), 5)
+@pytest.mark.parametrize("number", range(12))
+def test_damaged_frame_is_left_out_when_asked(tmp_path: Path, number: int) -> None:
+    path = damaged(make_clip(tmp_path / "a.mp4", INTRA), number)
     with VideoReader(path, on_error="skip") as reader:
-        times = [frame.pts * frame.time_base for frame in reader.frames()]
-    assert reader.skipped == 1
-    assert times == [Fraction(n, 25) for n in range(12) if n != 5]
+        times = [frame.pts * frame.time_base for frame in reader]
+    assert reader.damaged == 1
+    assert times == [Fraction(n, 25) for n in range(12) if n != number]
+
+
+@pytest.mark.parametrize("number", [9, 11])
+def test_damage_in_the_last_frames_is_no_silent_loss(tmp_path: Path, number: int) -> None:
+    path = damaged(make_clip(tmp_path / "a.mp4", INTRA), number)
+    with VideoReader(path) as reader, pytest.raises(ValueError, match="is damaged"):
+        list(reader)
 
 
 def test_truncated_matroska_is_noticed_at_its_end(tmp_path: Path) -> None:
@@ -165,7 +149,7 @@ def test_truncated_file_is_kept_as_far_as_it_goes_when_asked(tmp_path: Path) -> 
     clip = Clip(width=64, height=48, pts=tuple(range(100)), options={"preset": "ultrafast"})
     path = cut(make_clip(tmp_path / "a.mkv", clip), 0.4)
     with VideoReader(path, on_error="skip") as reader:
-        count = len(list(reader.frames()))
+        count = len(list(reader))
     assert 10 < count < 90
     assert "truncated" in reader.notes[0]
 

@@ -1,0 +1,201 @@
+"""Closed segments: runs of frames that are encoded by an encoder of their own.
+
+Where they begin depends on the input and the length alone, so that one run, a resumed one and many
+machines give the same bytes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from runtime.video.encoder import EncodeOptions, open_encoder
+from runtime.video.frame import Frame, av_from_frame
+from runtime.video.probe import VideoInfo, av_errors
+from runtime.video.reader import OnError, VideoReader
+from runtime.video.timeline import Timeline
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+
+
+@dataclass(frozen=True)
+class EncodedPacket:
+    """One encoded frame; times in the video's time base."""
+
+    pts: int
+    duration: int
+    is_key: bool
+    data: bytes
+
+
+@dataclass(frozen=True)
+class SegmentEnd:
+    """What is known of a segment once all its packets are there."""
+
+    frames: int
+    # Damaged frames that were left out or replaced.
+    damaged: int
+    # Codec headers, equal for all segments of a video.
+    extradata: bytes
+
+
+class SegmentSink(Protocol):
+    """Takes the packets of segments, each segment's in order."""
+
+    def add(self, segment: int, packets: Sequence[EncodedPacket]) -> None:
+        """Keep packets of an unfinished segment."""
+        ...
+
+    def finish(self, segment: int, end: SegmentEnd) -> None:
+        """All packets of a segment are there."""
+        ...
+
+
+@dataclass(frozen=True)
+class SegmentPlan:
+    """Which frame belongs to which segment: by its time, or by its number where times are none."""
+
+    length: int
+    count: int
+    # Times of the first frames.
+    starts: tuple[int, ...] | None
+
+    def segment_of(self, pts: int, number: int) -> int:
+        """The segment of a frame by its time and its number among all frames."""
+        if self.starts is None:
+            return min(number // self.length, self.count - 1)
+        return max(bisect_right(self.starts, pts) - 1, 0)
+
+
+def plan_segments(timeline: Timeline, length: int) -> SegmentPlan:
+    """Segments of ``length`` frames each."""
+    count = max(-(-timeline.packets // length), 1)
+    return SegmentPlan(length, count, timeline.pts and timeline.pts[::length])
+
+
+class SegmentReader:
+    """Frames of some consecutive segments with the number of the segment; a context manager.
+
+    Decoding begins at a key frame near the first one where that gives the same frames, else at the
+    beginning. ``repeat`` shows the frame before in the place of a damaged one.
+    """
+
+    def __init__(
+        self, path: Path, timeline: Timeline, plan: SegmentPlan, on_error: OnError = "stop"
+    ) -> None:
+        self._path, self._timeline, self._plan, self._on_error = path, timeline, plan, on_error
+        self._reader = VideoReader(path, on_error=on_error)
+        self.info = replace(self._reader.info, frames=timeline.packets)
+
+    @property
+    def reader(self) -> VideoReader:
+        """What decodes at the moment."""
+        return self._reader
+
+    @property
+    def damaged(self) -> int:
+        """Damaged frames so far."""
+        return self._reader.damaged
+
+    def frames(self, segments: range) -> Iterator[tuple[int, Frame]]:
+        """The frames of ``segments``, once."""
+        for number, frame in enumerate(self._frames(segments.start)):
+            segment = self._plan.segment_of(frame.pts, number)
+            if segment in segments:
+                yield segment, frame
+            elif segment >= segments.stop:
+                return
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.close()
+
+    def __enter__(self) -> SegmentReader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _frames(self, first_segment: int) -> Iterator[Frame]:
+        starts = self._plan.starts
+        if first_segment and starts and self._on_error == "stop":
+            frames = self._frames_near(starts[first_segment])
+            if frames is not None:
+                return frames
+        if self._on_error == "repeat" and self._timeline.pts is not None:
+            return self._repeated(self._timeline.pts)
+        return iter(self._reader)
+
+    def _frames_near(self, pts: int) -> Iterator[Frame] | None:
+        """Frames from ``pts`` on, decoded from a key frame before; None if that does not work."""
+        key = self._timeline.key_before(pts)
+        if key is None or not self._reader.seek(key, first=pts):
+            return None
+        frames = iter(self._reader)
+        first = next(frames, None)
+        if first is not None and first.pts == pts:
+            return _chained(first, frames)
+        self._reader.close()
+        self._reader = VideoReader(self._path, on_error=self._on_error)
+        return None
+
+    def _repeated(self, times: tuple[int, ...]) -> Iterator[Frame]:
+        """All frames, with copies in the places where damaged ones were left out."""
+        before: Frame | None = None
+        known_damage, place = 0, 0
+        for frame in self._reader:
+            end = bisect_right(times, frame.pts - 1)
+            if self._reader.damaged > known_damage:
+                yield from _copies(before or frame, times[place : end + 1])
+            known_damage, place = self._reader.damaged, end + 1
+            before = frame
+            yield frame
+        if before is not None and self._reader.damaged > known_damage:
+            yield from _copies(before, (*times[place:], times[-1] + before.duration))
+
+
+def _chained(first: Frame, others: Iterator[Frame]) -> Iterator[Frame]:
+    yield first
+    yield from others
+
+
+def _copies(frame: Frame, times: Sequence[int]) -> Iterator[Frame]:
+    """The frame at each time but the last, until the next."""
+    for pts, following in pairwise(times):
+        yield replace(frame, pts=pts, duration=following - pts)
+
+
+class SegmentEncoder:
+    """Encodes the frames of one segment."""
+
+    def __init__(self, codec: str, info: VideoInfo, options: EncodeOptions) -> None:
+        self._context: Any = open_encoder(codec, info, options)
+        self.frames = 0
+
+    @property
+    def extradata(self) -> bytes:
+        """Codec headers."""
+        return bytes(self._context.extradata or b"")
+
+    def encode(self, frame: Frame) -> list[EncodedPacket]:
+        """Packets that are ready once this frame is in, maybe none."""
+        self.frames += 1
+        with av_errors(f"{self._context.name} fails at {frame.time_s:.3f} s"):
+            return _encoded(self._context.encode(av_from_frame(frame)))
+
+    def finish(self) -> list[EncodedPacket]:
+        """All packets that are still in the encoder."""
+        with av_errors(f"{self._context.name} fails at the end of a segment"):
+            return _encoded(self._context.encode(None))
+
+
+def _encoded(packets: Sequence[Packet[Any]]) -> list[EncodedPacket]:
+    return [
+        EncodedPacket(packet.pts or 0, packet.duration or 0, packet.is_keyframe, bytes(packet))
+        for packet in packets
+    ]
