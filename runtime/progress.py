@@ -1,15 +1,19 @@
-"""A progress line on stderr with count, percentage, rate and time left."""
+"""How far some work is, on stderr: a line for people, or JSON objects for programs."""
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 TERMINAL_INTERVAL_S = 0.1
 LOG_INTERVAL_S = 5.0
+JSON_INTERVAL_S = 0.5
+BAR_WIDTH = 20
 
 
 def format_duration(seconds: float) -> str:
@@ -38,10 +42,17 @@ def format_line(
     return f"{line}  eta {format_duration((total - done) / rate)}" if rate > 0 else line
 
 
+def format_bar(done: int, total: int) -> str:
+    """``[########............]``."""
+    filled = BAR_WIDTH * done // total if total else BAR_WIDTH
+    return f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}]"
+
+
 class Progress:
     """Counts work; rewrites one line on a terminal, adds a plain line now and then elsewhere.
 
-    ``total`` may be set later, once it is known.
+    ``total`` may be set later, once it is known; ``shares`` gives parts of 1 to show beside it,
+    such as how busy each stage of a pipeline is.
     """
 
     def __init__(
@@ -51,10 +62,12 @@ class Progress:
         unit: str = "fps",
         *,
         silent: bool = False,
+        shares: Callable[[], Mapping[str, float]] = dict,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.total = total
+        self.shares = shares
         self._label = label
         self._unit = unit
         self._silent = silent
@@ -113,18 +126,19 @@ class Progress:
     def _show(self) -> None:
         now = self._clock()
         self._shown_at = now
+        elapsed = now - self._start
         line = format_line(
-            self._label,
-            self._done,
-            self.total,
-            now - self._start,
-            self._unit,
-            before=self._done_before,
+            self._label, self._done, self.total, elapsed, self._unit, before=self._done_before
         )
+        parts = [line, *(f"{name} {share:.0%}" for name, share in self.shares().items())]
         if not self._is_terminal:
-            self._write(f"{line}\n")
+            self._write("  ".join(parts) + "\n")
             return
-        # Blanks cover what a longer line left behind.
+        if self.total is not None and self._done <= self.total:
+            parts.insert(0, format_bar(self._done, self.total))
+        # Blanks cover what a longer line left behind; a line that wraps could not be rewritten.
+        width = shutil.get_terminal_size().columns - 1
+        line = "  ".join(parts)[:width]
         self._write(f"\r{line.ljust(self._width)}")
         self._width = len(line)
 
@@ -137,3 +151,46 @@ class Progress:
             return
         self._stream.write(text)
         self._stream.flush()
+
+
+class JsonProgress(Progress):
+    """One JSON object a line: ``event`` is start, progress, note or end."""
+
+    def __init__(self, total: int | None, label: str, unit: str = "fps", **options: Any) -> None:
+        super().__init__(total, label, unit, **options)
+        self._interval_s = JSON_INTERVAL_S
+
+    def begin(self, total: int | None, done: int = 0) -> None:
+        """What is to be done, and what of it an earlier run has done."""
+        super().begin(total, done)
+        self._tell("start", total=total, done=done)
+
+    def say(self, text: str) -> None:
+        """Something to know."""
+        self._tell("note", message=text)
+
+    def close(self) -> None:
+        """The final count."""
+        self._tell("end", **self._state())
+
+    def _show(self) -> None:
+        self._shown_at = self._clock()
+        self._tell("progress", **self._state())
+
+    def _state(self) -> dict[str, Any]:
+        elapsed = self._clock() - self._start
+        rate = (self._done - self._done_before) / elapsed if elapsed > 0 else 0.0
+        is_known = self.total is not None and self._done <= self.total and rate > 0
+        return {
+            "done": self._done,
+            "total": self.total,
+            "seconds": round(elapsed, 3),
+            "rate": round(rate, 3),
+            "eta_seconds": round((self.total - self._done) / rate, 1)
+            if self.total is not None and is_known
+            else None,
+            "stages": {name: round(share, 3) for name, share in self.shares().items()},
+        }
+
+    def _tell(self, event: str, **facts: Any) -> None:
+        self._write(json.dumps({"event": event, **facts}, separators=(",", ":")) + "\n")

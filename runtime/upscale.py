@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,14 @@ from runtime.picture import (
     read_picture,
     write_picture,
 )
-from runtime.progress import Progress
+from runtime.progress import JsonProgress, Progress
 from runtime.upscaler import Upscaler
 from runtime.video.color import MATRICES
 from runtime.video.encoder import ENCODERS, PRESETS, VIDEO_SUFFIXES, EncodeOptions
 from runtime.video.journal import discard_journal, journal_path
 from runtime.video.pipeline import SEGMENT_FRAMES, VideoOptions, upscale_video
 from runtime.video.probe import MAX_SIDE, VideoInfo, shows_compression
+from runtime.video.relay import StageLoad
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -53,6 +54,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     _add_video_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace existing output")
     parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
+    parser.add_argument(
+        "--progress",
+        choices=("auto", "json", "none"),
+        default="auto",
+        help="auto: a line on stderr; json: an object a line, for programs",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON line on stdout alone")
     args = parser.parse_args(argv)
     if args.threads < 0 or args.tile_size < 0:
@@ -184,7 +191,7 @@ def upscale_clip(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]
         discard_journal(args.output)
     progress = _ClipProgress(args, upscaler)
     try:
-        with progress:
+        with closing(progress):
             result = upscale_video(
                 args.input,
                 args.output,
@@ -212,27 +219,31 @@ def upscale_clip(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]
         "skipped": result.damaged if args.on_error == "skip" else 0,
         "repeated": result.damaged if args.on_error == "repeat" else 0,
         "encoder": result.encoder,
+        "stages": {name: round(share, 3) for name, share in result.stages.items()},
         "notes": list(result.notes),
     }
 
 
-class _ClipProgress(Progress):
-    """The progress of a video."""
+class _ClipProgress:
+    """Tells the progress of a video."""
 
     def __init__(self, args: argparse.Namespace, upscaler: Upscaler) -> None:
-        super().__init__(None, "upscale", silent=args.quiet or args.json)
+        self._line = _progress(args, None, "fps")
         self._input, self._upscaler = args.input, upscaler
+        self.advance = self._line.advance
+        self.close = self._line.close
 
-    def start(self, source: VideoInfo, target: VideoInfo, resumed: int) -> None:
+    def start(self, source: VideoInfo, target: VideoInfo, resumed: int, load: StageLoad) -> None:
         """Say what is done."""
         info = self._upscaler.info
-        self.begin(source.frames, resumed)
-        self.say(
+        self._line.say(
             f"{self._input}  {source.width}x{source.height} -> {target.width}x{target.height}  "
             f"{info.name} {self._upscaler.precision} on {info.provider}"
         )
         if resumed:
-            self.say(f"going on after {resumed} frames of an earlier run")
+            self._line.say(f"going on after {resumed} frames of an earlier run")
+        self._line.shares = load.shares
+        self._line.begin(source.frames, resumed)
 
 
 def _identity(upscaler: Upscaler) -> dict[str, str]:
@@ -344,11 +355,14 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _progress(args: argparse.Namespace, total: int | None, unit: str) -> Progress:
-    return Progress(total, "upscale", unit, silent=args.quiet or args.json)
+    if args.progress == "json":
+        return JsonProgress(total, "upscale", unit)
+    silent = args.quiet or args.json or args.progress == "none"
+    return Progress(total, "upscale", unit, silent=silent)
 
 
 def _say(args: argparse.Namespace, text: str) -> None:
-    if not (args.quiet or args.json):
+    if not (args.quiet or args.json or args.progress == "json"):
         print(text, file=sys.stderr)  # noqa: T201
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
@@ -25,7 +25,7 @@ from runtime.video.join import check_output, join_segments
 from runtime.video.journal import Journal, journal_path
 from runtime.video.probe import VideoInfo, probe
 from runtime.video.reader import OnError, VideoReader
-from runtime.video.relay import run_stages
+from runtime.video.relay import StageLoad, run_stages
 from runtime.video.segments import (
     SegmentEncoder,
     SegmentEnd,
@@ -38,6 +38,7 @@ from runtime.video.timeline import Timeline, read_timeline
 
 MAX_ROUNDING_S = Fraction(1, 1000)
 SEGMENT_FRAMES = 250
+STAGES = ("decode", "upscale", "encode")
 # Of the input, at either end, that tells it from another.
 FINGERPRINT_BYTES = 1 << 20
 
@@ -68,6 +69,8 @@ class VideoResult:
     encoder: str
     seconds: float
     notes: tuple[str, ...]
+    # Part of the time that each stage was at work.
+    stages: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,8 @@ class VideoJob:
 class VideoProgress(Protocol):
     """Is told how far a video is."""
 
-    def start(self, source: VideoInfo, target: VideoInfo, resumed: int) -> None:
-        """What is read and written, and how many frames an earlier run has done."""
+    def start(self, source: VideoInfo, target: VideoInfo, resumed: int, load: StageLoad) -> None:
+        """What is read and written, the frames of an earlier run, and what tells the load."""
         ...
 
     def advance(self) -> None:
@@ -126,11 +129,15 @@ def upscale_video(
     check_output(source, target, job.target_info, job.options.encode)
     with Journal(journal_path(target), identity(job, engine or {}), resume=resume) as journal:
         resumed = sum(end.frames for end in journal.finished().values())
+        load = StageLoad(*STAGES)
         if progress is not None:
-            progress.start(job.info, job.target_info, resumed)
+            progress.start(job.info, job.target_info, resumed, load)
+        advance = progress.advance if progress is not None else lambda: None
         for segments in missing_segments(job, journal):
-            encode_segments(job, segments, upscaler, journal, progress)
-        return finish_video(job, target, journal, resumed=resumed, started=start)
+            encode_segments(job, segments, upscaler, journal, advance=advance, load=load)
+        shares = load.shares()
+        result = finish_video(job, target, journal, resumed=resumed, started=start)
+        return replace(result, stages=shares)
 
 
 def plan_video(source: Path, suffix: str, scale: int, options: VideoOptions) -> VideoJob:
@@ -193,9 +200,14 @@ def encode_segments(
     segments: range,
     upscaler: PlaneUpscaler,
     sink: SegmentSink,
-    progress: VideoProgress | None = None,
+    *,
+    advance: Callable[[], None] = lambda: None,
+    load: StageLoad | None = None,
 ) -> None:
-    """Upscale and encode consecutive segments of a video into ``sink``."""
+    """Upscale and encode consecutive segments of a video into ``sink``.
+
+    ``advance`` is called for each frame, ``load`` told how busy the stages are.
+    """
     work = FrameUpscaler(job.info, job.target_info, upscaler)
     with job.open_reader() as reader, _Encoding(job, segments, sink) as encoding:
 
@@ -212,10 +224,9 @@ def encode_segments(
         def consume(item: tuple[int, int, Frame]) -> None:
             segment, damaged, frame = item
             encoding.write(segment, damaged, work.resize_luma(frame))
-            if progress is not None:
-                progress.advance()
+            advance()
 
-        run_stages(produce(), transform, consume, workers=upscaler.max_concurrency)
+        run_stages(produce(), transform, consume, workers=upscaler.max_concurrency, load=load)
         encoding.finish(reader.damaged)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +19,44 @@ Value = TypeVar("Value")
 POLL_S = 0.05
 
 
+class StageLoad:
+    """How busy the stages of a pipeline are: 1 is a stage that never waits."""
+
+    def __init__(self, *names: str) -> None:
+        self._busy_s = dict.fromkeys(names, 0.0)
+        self._names = names
+        self._start = time.monotonic()
+        self._lock = threading.Lock()
+
+    def shares(self) -> dict[str, float]:
+        """Part of the time so far that each stage was at work, by its name."""
+        elapsed = max(time.monotonic() - self._start, 1e-9)
+        return {name: min(busy / elapsed, 1.0) for name, busy in self._busy_s.items()}
+
+    def timed(
+        self, stage: int, work: Callable[[Source], Result], *, workers: int = 1
+    ) -> Callable[[Source], Result]:
+        """The same work, counted for a stage that has ``workers``."""
+        name = self._names[stage]
+
+        def run(value: Source) -> Result:
+            start = time.monotonic()
+            try:
+                return work(value)
+            finally:
+                with self._lock:
+                    self._busy_s[name] += (time.monotonic() - start) / workers
+
+        return run
+
+    def timed_values(self, stage: int, values: Iterable[Source]) -> Iterator[Source]:
+        """The same values; the time that each takes to come is counted for a stage."""
+        source = iter(values)
+        pull = self.timed(stage, lambda _: next(source, _End()))
+        while not isinstance(value := pull(None), _End):
+            yield value
+
+
 def run_stages(
     produce: Iterable[Source],
     transform: Callable[[Source], Result],
@@ -25,14 +64,18 @@ def run_stages(
     *,
     depth: int = 4,
     workers: int = 1,
+    load: StageLoad | None = None,
 ) -> None:
     """Give each produced value through ``transform`` to ``consume``, in order.
 
     ``produce`` and ``consume`` run in a thread each, ``transform`` in the caller's, or on
     ``workers`` values at a time in threads of their own. At most ``depth`` values wait between two
-    stages. The first error of any stage stops all and is raised once the threads have ended, as is
-    KeyboardInterrupt.
+    stages. ``load``, of three names, is told how busy they are. The first error of any stage stops
+    all and is raised once the threads have ended, as is KeyboardInterrupt.
     """
+    load = load or StageLoad("produce", "transform", "consume")
+    produce, consume = load.timed_values(0, produce), load.timed(2, consume)
+    transform = load.timed(1, transform, workers=workers)
     run = _Run()
     inward: _Relay[Source] = _Relay(depth, run.stop)
     outward: _Relay[Result] = _Relay(depth, run.stop)

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 
-from runtime.progress import Progress, format_duration, format_line
+from runtime.progress import JsonProgress, Progress, format_duration, format_line
 
 
 class Terminal(io.StringIO):
@@ -51,7 +52,9 @@ def test_terminal_line_is_rewritten_in_place() -> None:
         progress.advance()
     progress.close()
     assert stream.getvalue().count("\r") == 4
-    assert stream.getvalue().endswith("\rupscale  3/3  100.0%  1.0 fps  eta 0s\n")
+    assert stream.getvalue().endswith(
+        "\r[####################]  upscale  3/3  100.0%  1.0 fps  eta 0s\n"
+    )
 
 
 def test_shorter_terminal_line_covers_the_longer_one_before() -> None:
@@ -103,3 +106,46 @@ def test_said_line_stands_above_the_progress_line() -> None:
     progress.advance()
     progress.say("note: something")
     assert stream.getvalue().splitlines()[-1].endswith("note: something")
+
+
+def test_work_of_an_earlier_run_does_not_count_for_the_rate() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(None, "upscale", stream=stream, clock=clock)
+    progress.begin(100, 50)
+    clock.now = 10
+    progress.advance(25)
+    assert stream.getvalue() == "upscale  75/100  75.0%  2.5 fps  eta 10s\n"
+
+
+def test_load_of_the_stages_follows_the_line() -> None:
+    stream, clock = io.StringIO(), Clock()
+    shares = {"decode": 0.123, "encode": 1.0}
+    progress = Progress(10, "upscale", stream=stream, clock=clock, shares=lambda: shares)
+    clock.now = 10
+    progress.advance()
+    assert stream.getvalue().endswith("eta 1m30s  decode 12%  encode 100%\n")
+
+
+def test_terminal_line_never_wraps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    stream, clock = Terminal(), Clock()
+    progress = Progress(10, "upscale", stream=stream, clock=clock)
+    clock.now = 1
+    progress.advance()
+    assert len(stream.getvalue()) == 30
+
+
+def test_programs_get_an_object_a_line() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = JsonProgress(None, "upscale", stream=stream, clock=clock)
+    progress.say("a note")
+    progress.begin(100, 50)
+    clock.now = 10
+    progress.advance(25)
+    progress.close()
+    note, start, now, end = map(json.loads, stream.getvalue().splitlines())
+    assert note == {"event": "note", "message": "a note"}
+    assert start == {"event": "start", "total": 100, "done": 50}
+    state = {"done": 75, "total": 100, "seconds": 10, "rate": 2.5, "eta_seconds": 10, "stages": {}}
+    assert now == {"event": "progress"} | state
+    assert end == {"event": "end"} | state

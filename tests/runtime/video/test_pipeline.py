@@ -13,6 +13,7 @@ from runtime.video.color import ColorTags, Siting
 from runtime.video.frame import LAYOUTS, Frame
 from runtime.video.frame_upscaler import FrameUpscaler
 from runtime.video.pipeline import output_info
+from runtime.video.relay import StageLoad
 
 FAST = EncodeOptions(preset="ultrafast")
 LOSSLESS = EncodeOptions(crf=0, preset="ultrafast")
@@ -317,7 +318,7 @@ class Told:
         self.started: list[tuple[int | None, int, int]] = []
         self.frames = 0
 
-    def start(self, source: VideoInfo, target: VideoInfo, resumed: int) -> None:
+    def start(self, source: VideoInfo, target: VideoInfo, resumed: int, load: StageLoad) -> None:
         self.started.append((source.frames, target.width, resumed))
 
     def advance(self) -> None:
@@ -326,6 +327,8 @@ class Told:
 
 def test_progress_is_told_of_every_frame(tmp_path: Path) -> None:
     source, progress = make_clip(tmp_path / "a.mp4", Clip()), Told()
-    upscale_video(source, tmp_path / "b.mp4", NearestUpscaler(), progress=progress)
+    result = upscale_video(source, tmp_path / "b.mp4", NearestUpscaler(), progress=progress)
+    assert set(result.stages) == {"decode", "upscale", "encode"}
+    assert all(0 < share <= 1 for share in result.stages.values())
     assert progress.started == [(12, 64, 0)]
     assert progress.frames == 12
