@@ -34,6 +34,7 @@ from runtime.picture import (
 from runtime.progress import JsonProgress, Progress
 from runtime.upscaler import Upscaler
 from runtime.video.color import MATRICES
+from runtime.video.compare import COMPARISONS
 from runtime.video.encoder import ENCODERS, PRESETS, VIDEO_SUFFIXES, EncodeOptions
 from runtime.video.journal import discard_journal, journal_path
 from runtime.video.pipeline import SEGMENT_FRAMES, VideoOptions, upscale_video
@@ -186,6 +187,7 @@ def upscale_clip(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]
         on_error=args.on_error,
         matrix=MATRICES.get(args.color_matrix),
         segment_frames=args.segment_frames,
+        compare=args.compare,
     )
     if args.overwrite and not args.resume:
         discard_journal(args.output)
@@ -319,6 +321,11 @@ def _add_video_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--size", type=_size, metavar="WxH", help="final size, resampled after the network"
+    )
+    group.add_argument(
+        "--compare",
+        choices=COMPARISONS,
+        help="show the bicubic enlargement beside the result, or in the left half of it",
     )
     group.add_argument(
         "--on-error",

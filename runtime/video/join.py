@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime.atomic import beside
+from runtime.video.color import RANGE_UNSPECIFIED, UNSPECIFIED
 from runtime.video.encoder import EncodeOptions
 from runtime.video.journal import Journal
-from runtime.video.probe import VideoInfo, av_errors, open_video
-from runtime.video.timeline import is_flush
+from runtime.video.probe import VideoInfo, av_errors, open_video, probe
+from runtime.video.timeline import is_flush, read_timeline
 from runtime.video.writer import VideoWriter
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
 
+MAX_ROUNDING_S = Fraction(1, 1000)
+MAX_ASPECT_ERROR = 1e-3
 COPIED_TYPES = frozenset({"audio", "subtitle"})
 
 
@@ -44,7 +47,7 @@ def join_segments(
         return tuple(writer.notes)
 
 
-def check_output(source: Path, target: Path, info: VideoInfo, options: EncodeOptions) -> None:
+def check_writable(source: Path, target: Path, info: VideoInfo, options: EncodeOptions) -> None:
     """Raise what would keep :func:`join_segments` from writing ``target``, before any work."""
     container, stream = open_video(source)
     trial = beside(target, "trial")
@@ -53,6 +56,52 @@ def check_output(source: Path, target: Path, info: VideoInfo, options: EncodeOpt
             VideoWriter(trial, info, options, source=container, stream_index=stream.index).abandon()
     finally:
         trial.unlink(missing_ok=True)
+
+
+def check_written(target: Path, info: VideoInfo, times: Sequence[int]) -> tuple[str, ...]:
+    """Read a finished file back; returns notes on what it does not keep.
+
+    ``times`` are those of all frames, in order. Raises RuntimeError if frames are missing, or have
+    another size or other times than the container's rounding explains.
+    """
+    written, timeline = probe(target), read_timeline(target)
+    shown = timeline.pts or ()
+    if len(shown) != len(times):
+        raise RuntimeError(f"{len(shown)} of {len(times)} written frames can be read back")
+    tick = written.time_base
+    for place, pts in enumerate(times):
+        late = (shown[place] - shown[0]) * tick - (pts - times[0]) * info.time_base
+        if abs(late) > tick:
+            raise RuntimeError(f"frame {place + 1} reads back {float(late):+.4f} s off its time")
+    if (written.size, written.layout.bit_depth) != (info.size, info.layout.bit_depth):
+        raise RuntimeError(
+            f"frames read back as {written.width}x{written.height} of {written.layout.bit_depth} "
+            f"bits, not {info.width}x{info.height} of {info.layout.bit_depth}"
+        )
+    lost = [name for name, kept in _kept_tags(info, written).items() if not kept]
+    moved = written.start - info.start
+    notes = [f"{target.suffix} does not keep {', '.join(lost)} of this video"] if lost else []
+    if abs(moved) > MAX_ROUNDING_S:
+        # A lead-in of the sound; MP4 hides it by an edit list, Matroska cannot.
+        notes.append(
+            f"all times moved by {float(moved):+.3f} s, as a copied stream begins before 0, which "
+            "this container cannot hold; write .mp4 to keep them"
+        )
+    return tuple(notes)
+
+
+def _kept_tags(info: VideoInfo, written: VideoInfo) -> dict[str, bool]:
+    """Whether what was asked for is in the file, by the name of the tag."""
+    wanted, found = info.colors, written.colors
+    kept = {
+        name: getattr(wanted, name) in (UNSPECIFIED, getattr(found, name))
+        for name in ("matrix", "primaries", "transfer")
+    }
+    kept["range"] = wanted.sample_range in (RANGE_UNSPECIFIED, found.sample_range)
+    aspect, aspect_found = info.aspect or Fraction(1), written.aspect or Fraction(1)
+    kept["sample aspect ratio"] = abs(aspect_found / aspect - 1) < MAX_ASPECT_ERROR
+    kept["rotation"] = info.display_matrix == written.display_matrix
+    return kept
 
 
 def decoding_times(order: Sequence[int]) -> Iterator[int]:

@@ -11,19 +11,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from runtime.atomic import written_beside
 from runtime.video.color import UNSPECIFIED, guessed_matrix
+from runtime.video.compare import Comparison, compare_frames, compared_info
 from runtime.video.encoder import ENCODERS, EncodeOptions, choose_codec
 from runtime.video.frame import Frame, Plane
 from runtime.video.frame_upscaler import FrameUpscaler, PlaneUpscaler
 from runtime.video.geometry import output_aspect, scale_matrix
-from runtime.video.join import check_output, join_segments
+from runtime.video.join import check_writable, check_written, join_segments
 from runtime.video.journal import Journal, journal_path
-from runtime.video.probe import VideoInfo, probe
+from runtime.video.probe import VideoInfo
 from runtime.video.reader import OnError, VideoReader
 from runtime.video.relay import StageLoad, run_stages
 from runtime.video.segments import (
@@ -36,7 +36,8 @@ from runtime.video.segments import (
 )
 from runtime.video.timeline import Timeline, read_timeline
 
-MAX_ROUNDING_S = Fraction(1, 1000)
+Made = TypeVar("Made")
+
 SEGMENT_FRAMES = 250
 STAGES = ("decode", "upscale", "encode")
 # Of the input, at either end, that tells it from another.
@@ -55,6 +56,8 @@ class VideoOptions:
     matrix: int | None = None
     # Frames that are encoded together.
     segment_frames: int = SEGMENT_FRAMES
+    # Show the bicubic enlargement, too.
+    compare: Comparison | None = None
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,9 @@ class VideoJob:
     options: VideoOptions
     timeline: Timeline
     plan: SegmentPlan
-    # Of the input, and of the output.
+    # Of the input, of upscaled frames, and of what is encoded.
     info: VideoInfo
+    frame_info: VideoInfo
     target_info: VideoInfo
     codec: str
     notes: tuple[str, ...]
@@ -126,7 +130,7 @@ def upscale_video(
     """
     start = time.monotonic()
     job = plan_video(source, target.suffix, upscaler.scale, options or VideoOptions())
-    check_output(source, target, job.target_info, job.options.encode)
+    check_writable(source, target, job.target_info, job.options.encode)
     with Journal(journal_path(target), identity(job, engine or {}), resume=resume) as journal:
         resumed = sum(end.frames for end in journal.finished().values())
         load = StageLoad(*STAGES)
@@ -157,10 +161,11 @@ def plan_video(source: Path, suffix: str, scale: int, options: VideoOptions) -> 
         notes = tuple(reader.notes)
     if timeline.missing:
         notes = (*notes, f"the file is truncated: {timeline.missing}")
-    target = output_info(info, scale, options)
+    frame_info = output_info(info, scale, options)
+    target = compared_info(frame_info, options.compare) if options.compare else frame_info
     codec = choose_codec(suffix, info.layout, options.encode.codec)
     plan = plan_segments(timeline, options.segment_frames)
-    return VideoJob(source, options, timeline, plan, info, target, codec, notes)
+    return VideoJob(source, options, timeline, plan, info, frame_info, target, codec, notes)
 
 
 def identity(job: VideoJob, engine: Mapping[str, str]) -> dict[str, str]:
@@ -208,26 +213,36 @@ def encode_segments(
 
     ``advance`` is called for each frame, ``load`` told how busy the stages are.
     """
-    work = FrameUpscaler(job.info, job.target_info, upscaler)
+    work = FrameUpscaler(job.info, job.frame_info, upscaler)
     with job.open_reader() as reader, _Encoding(job, segments, sink) as encoding:
 
-        def produce() -> Iterator[tuple[int, int, tuple[Frame, tuple[Plane, ...]]]]:
+        def produce() -> Iterator[_Step[tuple[Frame, tuple[Plane, ...]]]]:
             for segment, frame in reader.frames(segments):
-                yield segment, reader.damaged, work.resize_chroma(frame)
+                yield _Step(segment, reader.damaged, frame, work.resize_chroma(frame))
 
-        def transform(
-            item: tuple[int, int, tuple[Frame, tuple[Plane, ...]]],
-        ) -> tuple[int, int, Frame]:
-            segment, damaged, prepared = item
-            return segment, damaged, work.upscale(prepared)
+        def transform(step: _Step[tuple[Frame, tuple[Plane, ...]]]) -> _Step[Frame]:
+            return _Step(step.segment, step.damaged, step.frame, work.upscale(step.made))
 
-        def consume(item: tuple[int, int, Frame]) -> None:
-            segment, damaged, frame = item
-            encoding.write(segment, damaged, work.resize_luma(frame))
+        def consume(step: _Step[Frame]) -> None:
+            frame = work.resize_luma(step.made)
+            if job.options.compare:
+                frame = compare_frames(step.frame, frame, job.frame_info, job.options.compare)
+            encoding.write(step.segment, step.damaged, frame)
             advance()
 
         run_stages(produce(), transform, consume, workers=upscaler.max_concurrency, load=load)
         encoding.finish(reader.damaged)
+
+
+@dataclass(frozen=True)
+class _Step(Generic[Made]):
+    """A frame on its way through the stages."""
+
+    segment: int
+    # Damaged frames up to here.
+    damaged: int
+    frame: Frame
+    made: Made
 
 
 class _Encoding:
@@ -292,7 +307,7 @@ def finish_video(
     ends = journal.finished().values()
     with written_beside(target, tag="joined") as partial:
         notes = join_segments(journal, job.source, partial, job.target_info, job.options.encode)
-        moved = probe(partial).start - job.target_info.start
+        kept = check_written(partial, job.target_info, sorted(journal.times()))
     journal.remove()
     return VideoResult(
         frames=sum(end.frames for end in ends),
@@ -302,7 +317,7 @@ def finish_video(
         height=job.target_info.height,
         encoder=ENCODERS[job.codec],
         seconds=time.monotonic() - started,
-        notes=(*_notes(job.info, job.target_info, moved), *notes, *job.notes),
+        notes=(*_notes(job.info, job.target_info), *kept, *notes, *job.notes),
     )
 
 
@@ -322,15 +337,9 @@ def output_info(info: VideoInfo, scale: int, options: VideoOptions) -> VideoInfo
     )
 
 
-def _notes(source: VideoInfo, target: VideoInfo, moved: Fraction) -> list[str]:
+def _notes(source: VideoInfo, target: VideoInfo) -> list[str]:
     """What a viewer should know about the output."""
     notes = []
-    if abs(moved) > MAX_ROUNDING_S:
-        # A lead-in of the sound; MP4 hides it by an edit list, Matroska cannot.
-        notes.append(
-            f"all times moved by {float(moved):+.3f} s, as a copied stream begins before 0, which "
-            "this container cannot hold; write .mp4 to keep them"
-        )
     before, after = guessed_matrix(*source.size), guessed_matrix(*target.size)
     is_open = target.colors.matrix == UNSPECIFIED and source.layout.subsampling[0]
     if is_open and before != after:

@@ -12,6 +12,7 @@ from runtime.video import EncodeOptions, VideoInfo, VideoOptions, VideoReader, u
 from runtime.video.color import ColorTags, Siting
 from runtime.video.frame import LAYOUTS, Frame
 from runtime.video.frame_upscaler import FrameUpscaler
+from runtime.video.join import check_written
 from runtime.video.pipeline import output_info
 from runtime.video.relay import StageLoad
 
@@ -332,3 +333,20 @@ def test_progress_is_told_of_every_frame(tmp_path: Path) -> None:
     assert all(0 < share <= 1 for share in result.stages.values())
     assert progress.started == [(12, 64, 0)]
     assert progress.frames == 12
+
+
+def test_output_is_read_back_and_what_is_wrong_with_it_found(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "a.mp4", Clip(rotation=90, aspect=Fraction(4, 3)))
+    upscale_video(source, tmp_path / "b.mp4", NearestUpscaler(), VideoOptions(encode=FAST))
+    with VideoReader(tmp_path / "b.mp4") as reader:
+        info, times = reader.info, [frame.pts for frame in reader]
+    assert check_written(tmp_path / "b.mp4", info, times) == ()
+    other = replace(info, aspect=Fraction(1), display_matrix=None, colors=ColorTags(matrix=9))
+    (note,) = check_written(tmp_path / "b.mp4", other, times)
+    assert note == ".mp4 does not keep matrix, sample aspect ratio, rotation of this video"
+    with pytest.raises(RuntimeError, match="12 of 13 written frames"):
+        check_written(tmp_path / "b.mp4", info, [*times, times[-1] + 512])
+    with pytest.raises(RuntimeError, match=r"frame 12 reads back -0\.0400 s off its time"):
+        check_written(tmp_path / "b.mp4", info, [*times[:-1], times[-1] + 512])
+    with pytest.raises(RuntimeError, match="read back as 64x48 of 8 bits, not 64x50 of 8"):
+        check_written(tmp_path / "b.mp4", replace(info, height=50), times)
