@@ -89,8 +89,6 @@ def _label_masks(shape: tuple[int, int], middle: int) -> tuple[NDArray[Any], NDA
     ink = np.zeros(shape, np.uint8)
     for x, label in zip((0, middle), LABELS, strict=True):
         place = (x + round(size), round(2 * size))
-        cv2.putText(
-            ink, label, place, cv2.FONT_HERSHEY_SIMPLEX, scale, 255, max(round(size / 8), 1)
-        )
+        cv2.putText(ink, label, place, cv2.FONT_HERSHEY_SIMPLEX, scale, 255, thickness)
     edge = cv2.dilate(ink, np.ones((2 * max(round(size / 10), 1) + 1,) * 2, np.uint8))
     return ink > 127, edge > 127
