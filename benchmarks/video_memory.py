@@ -2,9 +2,9 @@
 
     python benchmarks/video_memory.py --minutes 60 --out record.json
 
-The clip is made on the spot: 25 frames a second with a moving pattern. Resident memory is read from
-/proc ten times a second; the table has its median in each tenth of the run. stdout ends with one JSON
-object.
+The clip is made on the spot: 25 frames a second with a moving pattern. Resident memory is read
+from /proc ten times a second; the table has its median in each tenth of the run. stdout ends with
+one JSON object.
 """
 
 from __future__ import annotations
