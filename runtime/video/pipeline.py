@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from runtime.atomic import written_beside
-from runtime.video.color import UNSPECIFIED, guessed_matrix
+from runtime.video.color import BY_USER, SITINGS, UNSPECIFIED, guessed_matrix
+from runtime.video.convert import converted_tags, wanted_layout
+from runtime.video.deinterlace import Deinterlace
 from runtime.video.encoder import EncodeOptions, choose_codec
 from runtime.video.frame import Frame, Plane
 from runtime.video.frame_upscaler import FrameUpscaler, PlaneUpscaler
@@ -36,6 +38,9 @@ class VideoOptions:
     on_error: OnError = "stop"
     # ITU-T H.273 matrix to write where the input names none; None leaves that open.
     matrix: int | None = None
+    # Where chroma lies, by FFmpeg's name; None is as tagged or by custom.
+    chroma_location: str | None = None
+    deinterlace: Deinterlace = "off"
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class VideoResult:
     encoder: str
     seconds: float
     notes: tuple[str, ...]
+    # Where chroma was taken to lie, and why; None if it has as many samples as luma.
+    chroma_location: str | None = None
 
 
 def upscale_video(
@@ -67,11 +74,12 @@ def upscale_video(
     """
     options = options or VideoOptions()
     start = time.monotonic()
-    with VideoReader(source, on_error=options.on_error) as reader:
-        info = output_info(reader.info, upscaler.scale, options)
-        choose_codec(target.suffix, info.layout, options.encode.codec)
-        on_start(reader.info)
-        work = FrameUpscaler(reader.info, info, upscaler)
+    with VideoReader(source, on_error=options.on_error, deinterlace=options.deinterlace) as reader:
+        before = located(reader.info, options.chroma_location)
+        info = output_info(before, upscaler.scale, options)
+        choose_codec(target.suffix, info, options.encode)
+        on_start(before)
+        work = FrameUpscaler(before, info, upscaler)
         with written_beside(target) as partial:
             with VideoWriter(
                 partial,
@@ -82,21 +90,38 @@ def upscale_video(
             ) as writer:
                 frames = _run(reader, work, writer, on_frame)
             moved = probe(partial).start - info.start
-        notes = (*_notes(reader.info, info, moved), *writer.notes, *reader.notes)
-        seconds = time.monotonic() - start
-        return VideoResult(frames, reader.skipped, *info.size, writer.encoder, seconds, notes)
+        notes = (*_notes(before, info, moved), *writer.notes, *reader.notes)
+        return VideoResult(
+            frames,
+            reader.skipped,
+            *info.size,
+            writer.encoder,
+            time.monotonic() - start,
+            notes,
+            _chroma_location(before, info),
+        )
+
+
+def located(info: VideoInfo, location: str | None) -> VideoInfo:
+    """What is read, with its chroma where the user says it lies."""
+    if location is None:
+        return info
+    return replace(info, siting=SITINGS[location], siting_reason=BY_USER)
 
 
 def output_info(info: VideoInfo, scale: int, options: VideoOptions) -> VideoInfo:
     """What an upscaled video is like."""
     width, height = options.size or (info.width * scale, info.height * scale)
     matrix, colors = info.display_matrix, info.colors
+    layout = wanted_layout(info.layout, options.encode.pixel_format, options.encode.alpha)
     if options.matrix is not None and colors.matrix == UNSPECIFIED:
         colors = replace(colors, matrix=options.matrix)
+    colors = converted_tags(colors, info.layout, layout, options.matrix)
     return replace(
         info,
         width=width,
         height=height,
+        layout=layout,
         colors=colors,
         aspect=output_aspect(info.aspect, info.size, (width, height)),
         display_matrix=matrix and tuple(scale_matrix(matrix, info.size, (width, height))),
@@ -122,7 +147,7 @@ def _run(
         frame, packets = result
         writer.copy(packets)
         if frame is not None:
-            writer.write(work.resize_luma(frame))
+            writer.write(work.finish(frame))
             count += 1
             on_frame()
 
@@ -141,7 +166,7 @@ def _notes(source: VideoInfo, target: VideoInfo, moved: Fraction) -> list[str]:
             "this container cannot hold; write .mp4 to keep them"
         )
     before, after = guessed_matrix(*source.size), guessed_matrix(*target.size)
-    is_open = target.colors.matrix == UNSPECIFIED and source.layout.subsampling[0]
+    is_open = target.colors.matrix == UNSPECIFIED and source.layout.color_count == 3
     if is_open and before != after:
         notes.append(
             f"the input names no colour matrix; players take {before} for {source.width}x"
@@ -149,3 +174,9 @@ def _notes(source: VideoInfo, target: VideoInfo, moved: Fraction) -> list[str]:
             "--color-matrix"
         )
     return notes
+
+
+def _chroma_location(source: VideoInfo, target: VideoInfo) -> str | None:
+    if not (source.layout.is_subsampled or target.layout.is_subsampled):
+        return None
+    return f"{source.siting.name}, {source.siting_reason}"

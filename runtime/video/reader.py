@@ -10,8 +10,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from runtime.video.frame import Frame, frame_from_av, layout_of
-from runtime.video.probe import DEINTERLACE, VideoInfo, av_errors, describe, open_video
+from runtime.video.deinterlace import Deinterlace, Deinterlacer
+from runtime.video.frame import Frame, frame_from_av
+from runtime.video.pixels import layout_of
+from runtime.video.probe import (
+    DEINTERLACE,
+    VideoInfo,
+    av_errors,
+    decoder_of,
+    describe,
+    open_video,
+)
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -39,13 +48,19 @@ class VideoReader:
 
     ``on_error`` says what a damaged frame does: ``stop`` raises ValueError naming it, ``skip``
     leaves it out and counts it in ``skipped``; the times of the others do not change.
+    ``deinterlace`` says what interlaced video does: ``off`` raises ValueError.
     """
 
-    def __init__(self, path: Path, *, on_error: OnError = "stop") -> None:
+    def __init__(
+        self, path: Path, *, on_error: OnError = "stop", deinterlace: Deinterlace = "off"
+    ) -> None:
         self._path = path
         self._on_error = on_error
         self._container, self._stream = open_video(path)
-        self._stream.thread_type = "AUTO"
+        self._decoder = decoder_of(self._stream)
+        self._decoder.thread_type = "AUTO"
+        self._takes_interlaced = deinterlace != "off"
+        self._deinterlacer = Deinterlacer(deinterlace)
         self._decoded = 0
         self._last_pts: int | None = None
         self._is_timeless = False
@@ -100,7 +115,9 @@ class VideoReader:
         for frame, packets in self._items:
             self._pending.append((frame, packets))
             if frame is not None:
-                return describe(self._path, self._stream, frame)
+                return describe(
+                    self._path, self._stream, frame, is_deinterlaced=self._takes_interlaced
+                )
         raise ValueError(f"{self._path} holds no frame that can be decoded")
 
     def _item(self, decoded: tuple[VideoFrame | None, list[Packet[Any]]]) -> Item:
@@ -116,7 +133,7 @@ class VideoReader:
         for packet in self._demux():
             self._follow(packet)
             if self._is_main(packet):
-                for frame in self._decode(packet):
+                for frame in self._progressive(self._decode(packet)):
                     yield frame, pending
                     pending = []
             elif packet.stream.type in COPIED_TYPES and not _is_flush(packet):
@@ -125,7 +142,16 @@ class VideoReader:
                     yield None, pending
                     pending = []
         self._check_complete()
+        for frame in self._deinterlacer.flush():
+            yield frame, pending
+            pending = []
+        if self._deinterlacer.count:
+            self.notes.append(f"{self._deinterlacer.count} interlaced frames were deinterlaced")
         yield None, pending
+
+    def _progressive(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+        for frame in frames:
+            yield from self._deinterlacer.push(frame)
 
     def _is_main(self, packet: Packet[Any]) -> bool:
         # The packets that end a stream do not carry its index in their own field.
@@ -145,7 +171,7 @@ class VideoReader:
             self._damage(place, "the file ends within it")
             return
         try:
-            frames = packet.decode()
+            frames = self._decoder.decode(packet)
         except FFmpegError as error:
             # Decoder threads report late, but in the order of the frames: the packet at hand is
             # not the one at fault.
@@ -170,20 +196,23 @@ class VideoReader:
             return "it has no time"
         if self._last_pts is not None and frame.pts <= self._last_pts:
             return "its time is not after that of the frame before"
-        if self._decoded:
-            self._check_same(frame)
+        self._check_same(frame)
         return None
 
     def _check_same(self, frame: VideoFrame) -> None:
+        """Raise ValueError for a frame unlike the first one decoded."""
         place = f"{self._path}: frame {self._next_number()}"
-        if (frame.width, frame.height) != self.info.size:
+        size, layout = (frame.width, frame.height), layout_of(frame.format.name)
+        if not self._decoded:
+            self._first = size, layout
+        if size != self._first[0]:
             raise ValueError(
-                f"{place} is {frame.width}x{frame.height}, those before are "
-                f"{self.info.width}x{self.info.height}; cut the video there"
+                f"{place} is {size[0]}x{size[1]}, those before are "
+                f"{self._first[0][0]}x{self._first[0][1]}; cut the video there"
             )
-        if layout_of(frame.format.name) != self.info.layout:
+        if layout != self._first[1]:
             raise ValueError(f"{place} is {frame.format.name}, unlike those before; cut there")
-        if frame.interlaced_frame:
+        if self._decoded and frame.interlaced_frame and not self._takes_interlaced:
             raise ValueError(f"{place} is interlaced; {DEINTERLACE}")
 
     def _settle_time(self, frame: VideoFrame) -> None:
