@@ -33,9 +33,17 @@ from runtime.picture import (
 )
 from runtime.progress import JsonProgress, Progress
 from runtime.upscaler import Upscaler
-from runtime.video.color import MATRICES
+from runtime.video.color import MATRICES, SITINGS
 from runtime.video.compare import COMPARISONS
-from runtime.video.encoder import ENCODERS, PRESETS, VIDEO_SUFFIXES, EncodeOptions
+from runtime.video.deinterlace import DEINTERLACE_MODES
+from runtime.video.encoder import (
+    DEFAULT_CRF,
+    ENCODERS,
+    HARDWARE,
+    PRESETS,
+    VIDEO_SUFFIXES,
+    EncodeOptions,
+)
 from runtime.video.journal import discard_journal, journal_path
 from runtime.video.pipeline import SEGMENT_FRAMES, VideoOptions, upscale_video
 from runtime.video.probe import MAX_SIDE, VideoInfo, shows_compression
@@ -183,11 +191,15 @@ def upscale_clip(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]
     """One video."""
     options = VideoOptions(
         size=args.size,
-        encode=EncodeOptions(args.crf, args.preset, args.codec),
+        encode=EncodeOptions(
+            args.crf, args.preset, args.codec, args.encoder, args.pixel_format, args.alpha
+        ),
         on_error=args.on_error,
         matrix=MATRICES.get(args.color_matrix),
         segment_frames=args.segment_frames,
         compare=args.compare,
+        chroma_location=None if args.chroma_location == "keep" else args.chroma_location,
+        deinterlace=args.deinterlace,
     )
     if args.overwrite and not args.resume:
         discard_journal(args.output)
@@ -222,6 +234,7 @@ def upscale_clip(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]
         "repeated": result.damaged if args.on_error == "repeat" else 0,
         "encoder": result.encoder,
         "stages": {name: round(share, 3) for name, share in result.stages.items()},
+        "chroma_location": result.chroma_location,
         "notes": list(result.notes),
     }
 
@@ -309,15 +322,43 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_video_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("video")
-    group.add_argument(
-        "--crf", type=float, default=16, help="quality, lower is better (%(default)s)"
-    )
-    group.add_argument("--preset", choices=PRESETS, default="medium", help="speed of the encoder")
+    defaults = ", ".join(f"{crf:g} for {codec}" for codec, crf in DEFAULT_CRF.items())
+    group.add_argument("--crf", type=float, help=f"quality, lower is better: {defaults}")
+    group.add_argument("--preset", choices=PRESETS, help="speed of the encoder, default medium")
     group.add_argument(
         "--codec",
         choices=("auto", *ENCODERS),
         default="auto",
-        help="auto: h264, hevc for more than 8 bits, vp9 in .webm",
+        help="auto: h264, hevc for more than 8 bits or HDR, vp9 in .webm, another if these cannot",
+    )
+    group.add_argument(
+        "--encoder",
+        choices=("auto", "software", *HARDWARE),
+        default="auto",
+        help="a kind of hardware; auto: software, whose bytes are the same everywhere",
+    )
+    group.add_argument(
+        "--pixel-format",
+        default="keep",
+        metavar="NAME",
+        help="format to write, such as yuv420p for a screen recording; default: the input's own",
+    )
+    group.add_argument(
+        "--alpha", choices=("keep", "drop"), default="keep", help="what becomes of transparency"
+    )
+    group.add_argument(
+        "--deinterlace",
+        nargs="?",
+        choices=DEINTERLACE_MODES,
+        const="flagged",
+        default="off",
+        help="make interlaced frames progressive: those flagged as such (default), or all",
+    )
+    group.add_argument(
+        "--chroma-location",
+        choices=("keep", *SITINGS),
+        default="keep",
+        help="where chroma lies; keep: as tagged, else by the custom of the codec",
     )
     group.add_argument(
         "--size", type=_size, metavar="WxH", help="final size, resampled after the network"

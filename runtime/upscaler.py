@@ -18,18 +18,11 @@ from runtime.errors import UnsupportedError
 from runtime.manifest import Manifest, read_manifest
 from runtime.resample import upscale_bicubic
 from runtime.tiling import upscale_tiled
+from runtime.ycbcr import rgb_from_ycbcr, ycbcr_from_rgb
 
 Picture = NDArray[Any]
 
 _log = logging.getLogger("edge_sr.runtime")
-
-# ITU-R BT.601 limited range, RGB in 0..255 to Y, Cb, Cr: what luminance networks are trained on.
-_YCBCR_FROM_RGB = (
-    np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]])
-    / 255.0
-)
-_YCBCR_OFFSET = np.array([16.0, 128.0, 128.0])
-_RGB_FROM_YCBCR = np.linalg.inv(_YCBCR_FROM_RGB)
 
 
 class Upscaler:
@@ -123,10 +116,14 @@ class Upscaler:
     def upscale_luma(
         self, plane: Picture, *, bit_depth: int = 8, out: Picture | None = None
     ) -> Picture:
-        """Upscale an HxW luminance plane of a video frame, uint8 or uint16, to the same type."""
+        """Upscale an HxW luminance plane of a video frame to the same type.
+
+        uint8, uint16 of ``bit_depth`` bits, or float32 in 0..255, which is not rounded.
+        """
         if plane.ndim != 2 or 0 in plane.shape:
             raise ValueError(f"a plane of shape {plane.shape} cannot be upscaled")
-        if not 8 <= bit_depth <= 16 or plane.dtype != (np.uint8 if bit_depth == 8 else np.uint16):
+        wanted = np.uint8 if bit_depth == 8 else np.uint16
+        if plane.dtype not in (wanted, np.float32) or not 8 <= bit_depth <= 16:
             raise ValueError(f"samples of type {plane.dtype} do not hold {bit_depth}-bit luminance")
         self._check_out(out, plane)
         return self._run(plane, out, bit_depth=bit_depth)
@@ -225,10 +222,10 @@ class Upscaler:
     def _upscale_colour(self, image: Picture) -> Picture:
         unit = 1.0 if image.dtype == np.uint8 else 257.0
         samples = image.astype(np.float64) / unit
-        ycbcr = samples[:, :, :3] @ _YCBCR_FROM_RGB.T + _YCBCR_OFFSET
+        ycbcr = ycbcr_from_rgb(samples[:, :, :3])
         luma = self._run(ycbcr[:, :, 0].astype(np.float32))
         chroma = [upscale_bicubic(ycbcr[:, :, channel], self.scale) for channel in (1, 2)]
-        sr = (np.dstack([luma, *chroma]) - _YCBCR_OFFSET) @ _RGB_FROM_YCBCR.T
+        sr = rgb_from_ycbcr(np.dstack([luma, *chroma]).astype(np.float64))
         if image.shape[2] == 4:
             sr = np.dstack([sr, upscale_bicubic(samples[:, :, 3], self.scale)])
         return _rounded(sr * unit, 255 * unit, image.dtype)

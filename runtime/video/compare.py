@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.resample import resize_plane
+from runtime.resample import upscale_bicubic
 from runtime.video.frame import Frame, Plane
+from runtime.video.pixels import PixelLayout
 from runtime.video.probe import VideoInfo
 
 Comparison = Literal["side", "split"]
@@ -25,57 +26,64 @@ def compared_info(info: VideoInfo, comparison: Comparison) -> VideoInfo:
     """What the comparison of frames like these is like: ``side`` is twice as wide."""
     if comparison == "split":
         return info
-    return replace(info, width=2 * _even_width(info))
+    return replace(info, width=2 * _whole(info.width, info.layout))
 
 
-def compare_frames(before: Frame, after: Frame, info: VideoInfo, comparison: Comparison) -> Frame:
-    """The bicubic enlargement of ``before`` left, ``after``, of which ``info`` tells, right.
+class BicubicUpscaler:
+    """What FrameUpscaler takes for a network, without one."""
+
+    takes_frames = False
+    max_concurrency = 1
+
+    def __init__(self, scale: int) -> None:
+        self.scale = scale
+
+    def upscale_luma(self, plane: Plane, *, bit_depth: int) -> Plane:
+        """Bicubic (a = -0.5); integer samples are rounded and clamped, float ones are not."""
+        enlarged = upscale_bicubic(plane, self.scale)
+        if plane.dtype == np.float32:
+            return enlarged
+        return np.clip(np.rint(enlarged), 0, 2**bit_depth - 1).astype(plane.dtype)
+
+    def upscale_frame(self, planes: tuple[Plane, ...], **options: Any) -> tuple[Plane, ...]:
+        """Not offered."""
+        raise NotImplementedError
+
+
+def compare_frames(before: Frame, after: Frame, comparison: Comparison) -> Frame:
+    """``before`` left, ``after`` right, which have one size and layout, with their names.
 
     ``side`` shows both whole, ``split`` the left half of one and the right half of the other.
-    Chroma is the same on both sides, since the network does luma alone.
     """
-    bicubic = _enlarged(before.planes[0], after)
-    left, right = (bicubic, *after.planes[1:]), after.planes
-    joined = [
-        _joined(pair, index, info, comparison)
-        for index, pair in enumerate(zip(left, right, strict=True))
-    ]
-    return replace(after, planes=tuple(joined))
+    layout, width = after.layout, after.planes[0].shape[1]
+    middle = _whole(width if comparison == "side" else width // 2, layout)
+    lit = layout.color_count if layout.is_rgb else 1
+    planes = []
+    for index, (left, right) in enumerate(zip(before.planes, after.planes, strict=True)):
+        is_chroma = not layout.is_rgb and 0 < index < layout.color_count
+        step = max(layout.subsampling[0], 1) if is_chroma else 1
+        place = middle // step
+        rest = right[:, :place] if comparison == "side" else right[:, place:]
+        plane = np.concatenate((left[:, :place], rest), axis=1)
+        if index < layout.color_count:
+            _mark(plane, place, step, bit_depth=layout.bit_depth, is_lit=index < lit)
+        planes.append(plane)
+    return replace(after, planes=tuple(planes))
 
 
-def _enlarged(luma: Plane, after: Frame) -> Plane:
-    height, width = after.planes[0].shape
-    peak = 2**after.layout.bit_depth - 1
-    plane = np.clip(np.rint(resize_plane(luma, width, height)), 0, peak)
-    return plane.astype(after.planes[0].dtype)
-
-
-def _joined(
-    pair: tuple[Plane, Plane], index: int, info: VideoInfo, comparison: Comparison
-) -> Plane:
-    """One plane of the comparison."""
-    step = max(info.layout.subsampling[0], 1) if index else 1
-    left, right = pair
-    if comparison == "side":
-        width = _even_width(info) // step
-        plane = np.concatenate((left[:, :width], right[:, :width]), axis=1)
-    else:
-        middle = _even_width(replace(info, width=info.width // 2)) // step
-        width = middle
-        plane = np.concatenate((left[:, :middle], right[:, middle:]), axis=1)
-    white, grey = 2**info.layout.bit_depth * 235 // 256, 2 ** (info.layout.bit_depth - 1)
-    line = max(LINE_WIDTH // step, 1)
-    plane[:, width : width + line] = grey if index else white
-    if index == 0:
-        ink, edge = _label_masks(plane.shape, width)
+def _mark(plane: Plane, middle: int, step: int, *, bit_depth: int, is_lit: bool) -> None:
+    """A line in the middle, and the names, bright in luma or RGB and without colour in chroma."""
+    white, grey = 2**bit_depth * 235 // 256, 2 ** (bit_depth - 1)
+    plane[:, middle : middle + max(LINE_WIDTH // step, 1)] = white if is_lit else grey
+    if is_lit:
+        ink, edge = _label_masks(plane.shape, middle)
         plane[edge] = white // 10
         plane[ink] = white
-    return plane
 
 
-def _even_width(info: VideoInfo) -> int:
+def _whole(width: int, layout: PixelLayout) -> int:
     """The width that ends with a whole chroma sample."""
-    return info.width - info.width % max(info.layout.subsampling[0], 1)
+    return width - width % max(layout.subsampling[0], 1)
 
 
 @lru_cache(maxsize=4)

@@ -1,123 +1,167 @@
-"""Which encoder writes a video, with which options."""
+"""Which encoder writes a video, in which pixel format, with which options."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from runtime.video.color import Siting, apply_tags
-from runtime.video.frame import PixelLayout
+from runtime.video.color import BY_CUSTOM, Siting, apply_tags
+from runtime.video.encoder_options import (
+    DEFAULT_CRF,
+    MAX_CRF,
+    PRESETS,
+    hardware_options,
+    software_options,
+)
+from runtime.video.hdr import HDR_TRANSFERS
+from runtime.video.pixels import LAYOUTS, PixelLayout
 from runtime.video.probe import VideoInfo, av_errors
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
 ENCODERS: Mapping[str, str] = MappingProxyType(
-    {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9"}
-)
-VIDEO_SUFFIXES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        ".mp4": ("h264", "hevc", "vp9"),
-        ".m4v": ("h264",),
-        ".mov": ("h264", "hevc"),
-        ".mkv": ("h264", "hevc", "vp9"),
-        ".webm": ("vp9",),
+        "h264": "libx264",
+        "hevc": "libx265",
+        "av1": "libsvtav1",
+        "vp9": "libvpx-vp9",
+        "ffv1": "ffv1",
+        "prores": "prores_ks",
+        "qtrle": "qtrle",
+        "png": "png",
     }
 )
-PRESETS = (
-    "ultrafast",
-    "superfast",
-    "veryfast",
-    "faster",
-    "fast",
-    "medium",
-    "slow",
-    "slower",
-    "veryslow",
+RGB_ENCODERS: Mapping[str, str] = MappingProxyType({"h264": "libx264rgb"})
+HARDWARE = ("nvenc", "qsv", "vaapi", "v4l2m2m", "videotoolbox", "amf")
+# The first codec that can is taken; those at the end are for what the others cannot hold.
+VIDEO_SUFFIXES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        ".mp4": ("h264", "hevc", "av1", "vp9"),
+        ".m4v": ("h264",),
+        ".mov": ("h264", "hevc", "prores", "qtrle", "png"),
+        ".mkv": ("h264", "hevc", "av1", "vp9", "ffv1", "prores"),
+        ".webm": ("vp9", "av1"),
+    }
 )
-# libvpx's own scale: 5 is its fastest with good quality, 0 its slowest.
-VP9_SPEEDS: Mapping[str, int] = MappingProxyType(
-    dict(zip(PRESETS, (5, 5, 5, 4, 4, 2, 1, 1, 0), strict=True))
+ALPHA_SUFFIXES = (".mov", ".mkv", ".webm")
+# Formats that encoders list and then refuse, or write without their alpha.
+FALSE_CLAIMS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "libx265": frozenset({"yuva420p", "yuva420p10le"}),
+        "libvpx-vp9": frozenset({"gbrap", "yuva422p", "yuva444p"}),
+    }
 )
-MAX_CRF: Mapping[str, int] = MappingProxyType({"h264": 51, "hevc": 51, "vp9": 63})
+# x265 4.2 writes past its buffers when a frame is wider than one block of 32 and narrower than 64.
+X265_UNSAFE_WIDTHS = range(33, 64)
+# What to offer where a pixel format has no encoder, the nearest first.
+OFFERED_FORMATS = ("yuv420p", "yuv420p10le", "yuv422p10le", "yuva420p", "yuva444p10le", "gbrap")
 
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """What the user may choose."""
+    """What the user may choose; None leaves it to the codec."""
 
-    crf: float = 16
-    preset: str = "medium"
+    crf: float | None = None
+    preset: str | None = None
     codec: str = "auto"
+    encoder: str = "auto"
+    pixel_format: str = "keep"
+    alpha: str = "keep"
 
 
-def choose_codec(suffix: str, layout: PixelLayout, wanted: str = "auto") -> str:
-    """The codec for an output suffix: as wanted, else VP9 in webm, H.264, HEVC for deep video.
+@dataclass(frozen=True)
+class Encoding:
+    """An encoder with the pixel format that it takes, and what the user should know of them."""
 
-    Raises ValueError if the container cannot hold it.
+    codec: str
+    encoder: str
+    pixel_format: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_hardware(self) -> bool:
+        """Whether a device encodes."""
+        return self.encoder.endswith(HARDWARE)
+
+
+@lru_cache(maxsize=16)
+def choose_codec(suffix: str, info: VideoInfo, options: EncodeOptions) -> Encoding:
+    """What writes ``info`` to an output of this suffix: the first that can, by really opening it.
+
+    H.264 for 8 bits, HEVC for more or HDR, VP9 in webm, unless the user wants another. Raises
+    ValueError, with what would help, if nothing can.
     """
-    allowed = VIDEO_SUFFIXES.get(suffix.lower())
-    if allowed is None:
+    suffix = suffix.lower()
+    codecs = _codecs(suffix, info, options.codec)
+    if info.layout.has_alpha and suffix not in ALPHA_SUFFIXES:
         raise ValueError(
-            f"cannot write video as {suffix or 'a file without suffix'}; "
-            f"use one of {' '.join(VIDEO_SUFFIXES)}"
+            f"{suffix} holds no alpha, which the input has; write {_listed(ALPHA_SUFFIXES)}, or "
+            "pass --alpha drop"
         )
-    if wanted == "auto":
-        is_deep = layout.bit_depth > 8
-        return "hevc" if is_deep and "hevc" in allowed else allowed[0]
-    if wanted not in allowed:
-        raise ValueError(f"{suffix} holds {' or '.join(allowed)}, not {wanted}")
-    return wanted
+    refusals: list[str] = []
+    for candidate in _candidates(codecs, info.layout, options.encoder):
+        reason = check_encoder(candidate, info, options)
+        if reason is None:
+            notes = [*_replacement(candidate, refusals), *_option_notes(candidate, info, options)]
+            return Encoding(
+                candidate.codec, candidate.encoder, candidate.pixel_format, tuple(notes)
+            )
+        refusals.append(reason)
+    raise ValueError("; ".join([*refusals, _advice(suffix, info, options)]))
 
 
-def check_encoder(
-    codec: str, layout: PixelLayout, formats: Collection[str] | None, size: tuple[int, int]
-) -> None:
-    """Refuse what an encoder cannot take; ``formats`` are its own, None if it is absent."""
-    name, width, height = ENCODERS[codec], *size
+def check_encoder(encoding: Encoding, info: VideoInfo, options: EncodeOptions) -> str | None:
+    """Why an encoder cannot write this video; None if it can, for which it is opened once."""
+    from av.error import FFmpegError
+
+    formats = _formats_of(encoding.encoder)
     if formats is None:
-        raise ValueError(f"this build of PyAV has no encoder {name}; choose another with --codec")
-    if layout.planar_name not in formats:
-        raise ValueError(
-            f"{name} takes no {layout.planar_name}, which keeps all bits of the input; "
-            "choose another with --codec, or an .mkv or .mp4 output"
-        )
-    step_x, step_y = (max(step, 1) for step in layout.subsampling)
-    if codec != "vp9" and (width % step_x or height % step_y):
-        even = f"{width - width % step_x}x{height - height % step_y}"
-        raise ValueError(
-            f"{name} cannot write {width}x{height} with chroma at half the size; "
-            f"pass --size {even}, or write .webm"
-        )
+        return f"this build of PyAV has no encoder {encoding.encoder}"
+    what = f"{info.width}x{info.height} {info.layout.planar_name}"
+    if not encoding.pixel_format:
+        return f"{encoding.encoder} takes no {info.layout.planar_name}"
+    if encoding.encoder == "libx265" and info.width in X265_UNSAFE_WIDTHS:
+        return f"{encoding.encoder} takes no {what}"
+    context = _configured(encoding, info, options)
+    try:
+        context.open()
+    except FFmpegError as error:
+        if encoding.is_hardware:
+            return f"{encoding.encoder} cannot be opened here: {error.strerror}"
+        return f"{encoding.encoder} takes no {what}"
+    return None
 
 
-def open_encoder(codec: str, info: VideoInfo, options: EncodeOptions) -> VideoCodecContext:
+def open_encoder(encoding: Encoding, info: VideoInfo, options: EncodeOptions) -> VideoCodecContext:
     """An encoder by itself, with its headers in ``extradata``.
 
     Raises ValueError naming what it does not take.
     """
-    from av import CodecContext
     from av.codec.context import Flags
 
-    context: Any = CodecContext.create(ENCODERS[codec], "w")
-    context.options = encoder_options(codec, options, info)
-    context.framerate = info.rate or 25
+    context = _configured(encoding, info, options)
     context.flags |= Flags.global_header
-    describe_video(context, info)
-    with av_errors(f"{context.name} takes no {info.width}x{info.height} {context.pix_fmt}"):
+    what = f"{info.width}x{info.height} {encoding.pixel_format}"
+    with av_errors(f"{encoding.encoder} takes no {what}"):
         context.open()
-    encoder: VideoCodecContext = context
-    return encoder
+    return context
 
 
-def describe_video(context: VideoCodecContext, info: VideoInfo) -> None:
+def describe_video(context: VideoCodecContext, info: VideoInfo, encoding: Encoding) -> None:
     """Tell an encoder, before it is opened, what its frames are like."""
     from av.codec.context import Flags
 
+    if encoding.encoder == "libsvtav1":
+        # It talks on the terminal, and takes its level from the environment alone.
+        os.environ.setdefault("SVT_LOG", "0")
     context.width, context.height = info.size
-    context.pix_fmt = info.layout.planar_name
+    context.pix_fmt = encoding.pixel_format
     context.time_base = info.time_base
     context.flags |= Flags.frame_duration
     if info.aspect is not None:
@@ -125,30 +169,171 @@ def describe_video(context: VideoCodecContext, info: VideoInfo) -> None:
     apply_tags(info.colors, context)
 
 
-def encoder_options(codec: str, options: EncodeOptions, info: VideoInfo) -> dict[str, str]:
+def encoder_options(encoding: Encoding, options: EncodeOptions, info: VideoInfo) -> dict[str, str]:
     """Options of the encoder, as FFmpeg names them. Raises ValueError for a crf out of range."""
-    if not 0 <= options.crf <= MAX_CRF[codec]:
-        raise ValueError(f"crf {options.crf:g} is not in 0..{MAX_CRF[codec]} of {codec}")
-    if codec == "vp9":
-        return {
-            "crf": f"{options.crf:g}",
-            "b": "0",
-            "deadline": "good",
-            "cpu-used": str(VP9_SPEEDS[options.preset]),
-            "row-mt": "1",
-        }
-    params = []
-    if codec == "hevc":
-        params.append("log-level=none")
-    if info.siting != Siting():
+    crf = _crf(encoding.codec, options.crf)
+    preset = options.preset or "medium"
+    if encoding.is_hardware:
+        chosen = hardware_options(encoding.encoder, crf, preset, info)
+    else:
+        chosen = software_options(encoding.encoder, crf, preset, info)
+    is_told = info.siting != Siting() or not info.siting_reason.startswith(BY_CUSTOM)
+    if info.layout.subsampling == (2, 2) and is_told:
         # Left is what a decoder takes without a tag.
-        params.append(f"chromaloc={_location(info.siting)}")
-    chosen = {"crf": f"{options.crf:g}", "preset": options.preset}
-    if params:
-        chosen["x264-params" if codec == "h264" else "x265-params"] = ":".join(params)
+        chosen["chroma_sample_location"] = info.siting.name
     return chosen
 
 
-def _location(siting: Siting) -> int:
-    """H.264 and HEVC's chroma_sample_loc_type."""
-    return (0 if siting.is_left else 1) + (2 if siting.is_top else 0)
+def _configured(encoding: Encoding, info: VideoInfo, options: EncodeOptions) -> VideoCodecContext:
+    """An encoder that is not open yet."""
+    from av.codec.context import CodecContext
+
+    context: VideoCodecContext = CodecContext.create(encoding.encoder, "w")  # type: ignore
+    context.framerate = info.rate or Fraction(25)
+    context.options = encoder_options(encoding, options, info)
+    describe_video(context, info, encoding)
+    return context
+
+
+def _codecs(suffix: str, info: VideoInfo, wanted: str) -> tuple[str, ...]:
+    """The codecs to try, in order."""
+    allowed = VIDEO_SUFFIXES.get(suffix)
+    if allowed is None:
+        raise ValueError(
+            f"cannot write video as {suffix or 'a file without suffix'}; "
+            f"use one of {' '.join(VIDEO_SUFFIXES)}"
+        )
+    if wanted != "auto":
+        if wanted not in allowed:
+            raise ValueError(f"{suffix} holds {_listed(allowed)}, not {wanted}")
+        return (wanted,)
+    is_deep = info.layout.bit_depth > 8 or info.colors.transfer in HDR_TRANSFERS
+    return tuple(sorted(allowed, key=lambda codec: codec != "hevc")) if is_deep else allowed
+
+
+def _candidates(codecs: tuple[str, ...], layout: PixelLayout, wanted: str) -> Iterator[Encoding]:
+    for codec in codecs:
+        if wanted in HARDWARE:
+            encoder = f"{codec}_{wanted}"
+        elif layout.is_rgb:
+            encoder = RGB_ENCODERS.get(codec, ENCODERS[codec])
+        else:
+            encoder = ENCODERS[codec]
+        yield Encoding(codec, encoder, _format_for(encoder, layout))
+
+
+def _format_for(encoder: str, layout: PixelLayout) -> str:
+    """The pixel format by which an encoder takes samples as they are; empty if there is none."""
+    if layout.is_rgb and encoder.endswith(HARDWARE):
+        return ""  # they take RGB and write YUV
+    listed = _formats_of(encoder)
+    if listed == () and not layout.has_alpha:
+        return layout.planar_name  # it does not say; opening it will
+    names = [
+        name
+        for name in listed or ()
+        if name in LAYOUTS
+        and LAYOUTS[name].planar_name == layout.planar_name
+        and name not in FALSE_CLAIMS.get(encoder, ())
+    ]
+    return layout.planar_name if layout.planar_name in names else next(iter(names), "")
+
+
+@lru_cache(maxsize=64)
+def _formats_of(encoder: str) -> tuple[str, ...] | None:
+    """Pixel formats that an encoder lists; None if this build lacks it."""
+    from av.codec.codec import Codec, UnknownCodecError
+
+    try:
+        return tuple(item.name for item in Codec(encoder, "w").video_formats or ())
+    except UnknownCodecError:
+        return None
+
+
+def _crf(codec: str, crf: float | None) -> float:
+    if codec not in MAX_CRF:
+        return 0
+    if crf is None:
+        return DEFAULT_CRF[codec]
+    if not 0 <= crf <= MAX_CRF[codec]:
+        raise ValueError(f"crf {crf:g} is not in 0..{MAX_CRF[codec]} of {codec}")
+    return crf
+
+
+def _replacement(chosen: Encoding, refusals: list[str]) -> list[str]:
+    return [f"{chosen.encoder} is used, as {', '.join(refusals)}"] if refusals else []
+
+
+def _option_notes(chosen: Encoding, info: VideoInfo, options: EncodeOptions) -> Iterator[str]:
+    """What the encoder leaves out."""
+    if options.crf is not None and chosen.codec not in MAX_CRF:
+        yield f"--crf means nothing to {chosen.encoder}"
+    if options.preset is not None and chosen.codec not in MAX_CRF:
+        yield f"--preset means nothing to {chosen.encoder}"
+    hdr = info.hdr
+    if hdr is None:
+        return
+    if hdr.is_static and chosen.encoder not in ("libx264", "libx265", "libsvtav1"):
+        yield (
+            f"{chosen.encoder} cannot carry HDR mastering metadata, which is left out; the colour "
+            "tags are kept"
+        )
+    for name in hdr.dynamic:
+        yield f"the dynamic metadata of {name} is left out; the base layer is kept"
+
+
+def _advice(suffix: str, info: VideoInfo, options: EncodeOptions) -> str:
+    """What would help."""
+    layout = info.layout
+    advice = []
+    x, y = (max(step, 1) for step in layout.subsampling)
+    width, height = info.width - info.width % x, info.height - info.height % y
+    if (width, height) != info.size and width and height:
+        advice.append(f"--size {width}x{height}")
+    if options.encoder != "auto":
+        advice.append("--encoder auto")
+    if options.codec != "auto":
+        advice.append("another --codec")
+    others = [name for name in VIDEO_SUFFIXES if name != suffix and _is_listed(name, layout)]
+    formats = [
+        name
+        for name in OFFERED_FORMATS
+        if LAYOUTS[name].has_alpha == layout.has_alpha
+        and name != layout.planar_name
+        and _is_listed(suffix, LAYOUTS[name], options.codec)
+    ]
+    if formats:
+        advice.append(f"--pixel-format {formats[0]}")
+    if layout.has_alpha:
+        advice.append("--alpha drop")
+    told = [f"pass {_listed(advice)}"] if advice else []
+    return " or ".join([*told, *([f"write {_listed(others)}"] if others else [])])
+
+
+def _is_listed(suffix: str, layout: PixelLayout, codec: str = "auto") -> bool:
+    """Whether some software encoder of a container lists this pixel format."""
+    if layout.has_alpha and suffix not in ALPHA_SUFFIXES:
+        return False
+    codecs = VIDEO_SUFFIXES[suffix] if codec == "auto" else (codec,)
+    return any(item.pixel_format for item in _candidates(codecs, layout, "auto"))
+
+
+def _listed(names: tuple[str, ...] | list[str]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+__all__ = [
+    "DEFAULT_CRF",
+    "ENCODERS",
+    "HARDWARE",
+    "MAX_CRF",
+    "PRESETS",
+    "VIDEO_SUFFIXES",
+    "EncodeOptions",
+    "Encoding",
+    "check_encoder",
+    "choose_codec",
+    "describe_video",
+    "encoder_options",
+    "open_encoder",
+]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from runtime.video.color import ColorTags, apply_tags
+from runtime.video.pixels import LAYOUTS, UNPACKED, PixelLayout, layout_of
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -18,41 +19,12 @@ Plane = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Component:
-    """Where the samples of one component lie: every ``step``-th of a row, from ``offset``."""
-
-    buffer: int
-    step: int = 1
-    offset: int = 0
-
-
-@dataclass(frozen=True)
-class PixelLayout:
-    """How a pixel format stores luma and chroma."""
-
-    bit_depth: int
-    # Luma samples per chroma sample, horizontally and vertically; (0, 0) for grey.
-    subsampling: tuple[int, int]
-    components: tuple[Component, ...]
-    # P010 and its kin keep their bits at the top of a word.
-    shift: int = 0
-
-    @property
-    def planar_name(self) -> str:
-        """The planar format with the same samples, which is what the encoders take."""
-        chroma = {(0, 0): "gray", (2, 2): "yuv420p", (2, 1): "yuv422p", (1, 1): "yuv444p"}
-        suffix = "" if self.bit_depth == 8 else f"{self.bit_depth}le"
-        return chroma[self.subsampling] + suffix
-
-    def chroma_size(self, width: int, height: int) -> tuple[int, int]:
-        """Size of the chroma planes of a frame of this size; odd sizes round up."""
-        x, y = self.subsampling
-        return -(-width // x), -(-height // y)
-
-
-@dataclass(frozen=True)
 class Frame:
-    """One picture of a video: planes as decoded (Y, or Y, U, V) and its time."""
+    """One picture of a video and its time.
+
+    ``planes`` are Y, or Y, U, V, or R, G, B, then alpha if there is any, as decoded: uint8, or
+    uint16 for more than 8 bits.
+    """
 
     planes: tuple[Plane, ...]
     layout: PixelLayout
@@ -66,93 +38,71 @@ class Frame:
         return float(self.pts * self.time_base)
 
 
-def _planar(bit_depth: int, x: int, y: int) -> PixelLayout:
-    return PixelLayout(bit_depth, (x, y), (Component(0), Component(1), Component(2)))
-
-
-def _semi_planar(bit_depth: int, x: int, y: int, *, u: int = 0, shift: int = 0) -> PixelLayout:
-    chroma = (Component(1, 2, u), Component(1, 2, 1 - u))
-    return PixelLayout(bit_depth, (x, y), (Component(0), *chroma), shift)
-
-
-def _packed(y: int, u: int, v: int) -> PixelLayout:
-    return PixelLayout(8, (2, 1), (Component(0, 2, y), Component(0, 4, u), Component(0, 4, v)))
-
-
-LAYOUTS: Mapping[str, PixelLayout] = MappingProxyType(
-    {
-        "yuv420p": _planar(8, 2, 2),
-        "yuv422p": _planar(8, 2, 1),
-        "yuv444p": _planar(8, 1, 1),
-        "yuvj420p": _planar(8, 2, 2),
-        "yuvj422p": _planar(8, 2, 1),
-        "yuvj444p": _planar(8, 1, 1),
-        "yuv420p10le": _planar(10, 2, 2),
-        "yuv422p10le": _planar(10, 2, 1),
-        "yuv444p10le": _planar(10, 1, 1),
-        "yuv420p12le": _planar(12, 2, 2),
-        "yuv422p12le": _planar(12, 2, 1),
-        "yuv444p12le": _planar(12, 1, 1),
-        "nv12": _semi_planar(8, 2, 2),
-        "nv21": _semi_planar(8, 2, 2, u=1),
-        "nv16": _semi_planar(8, 2, 1),
-        "nv24": _semi_planar(8, 1, 1),
-        "p010le": _semi_planar(10, 2, 2, shift=6),
-        "p210le": _semi_planar(10, 2, 1, shift=6),
-        "p012le": _semi_planar(12, 2, 2, shift=4),
-        "yuyv422": _packed(0, 1, 3),
-        "uyvy422": _packed(1, 0, 2),
-        "gray": PixelLayout(8, (0, 0), (Component(0),)),
-        "gray10le": PixelLayout(10, (0, 0), (Component(0),)),
-        "gray12le": PixelLayout(12, (0, 0), (Component(0),)),
-    }
-)
-
-
-def layout_of(name: str) -> PixelLayout:
-    """The layout of a pixel format; raises ValueError naming it if it is not supported."""
-    layout = LAYOUTS.get(name)
-    if layout is None:
-        raise ValueError(
-            f"pixel format {name} is not supported; YUV 4:2:0, 4:2:2, 4:4:4 or grey of 8, 10 or 12 "
-            "bits is needed (convert with: ffmpeg -i IN -pix_fmt yuv420p OUT)"
-        )
-    return layout
-
-
 def frame_from_av(source: VideoFrame, pts: int, time_base: Fraction) -> Frame:
-    """Copy the planes of a decoded frame."""
+    """Copy the samples of a decoded frame."""
     layout = layout_of(source.format.name)
-    dtype = np.uint8 if layout.bit_depth == 8 else np.dtype("<u2")
-    buffers = [_rows(plane, dtype) for plane in source.planes]
+    duration = source.duration or 0
+    if source.format.name in UNPACKED:
+        source = source.reformat(format=UNPACKED[source.format.name], threads=1)
+    buffers = [_rows(plane, _stored_type(layout)) for plane in source.planes]
     planes = []
     for index, component in enumerate(layout.components):
         size = source.width, source.height
-        width, height = size if index == 0 else layout.chroma_size(*size)
+        width, height = layout.chroma_size(*size) if _is_chroma(index, layout) else size
         samples = buffers[component.buffer][:height, component.offset :: component.step]
-        plane = samples[:, :width] >> layout.shift if layout.shift else samples[:, :width].copy()
-        planes.append(plane)
-    return Frame(tuple(planes), layout, pts, source.duration or 0, time_base)
+        planes.append(_native(samples[:, :width], layout))
+    return Frame(tuple(planes), layout, pts, duration, time_base)
 
 
-def av_from_frame(frame: Frame) -> VideoFrame:
-    """Make a planar PyAV frame with the same samples and time."""
+def av_from_frame(
+    frame: Frame, pixel_format: str | None = None, colors: ColorTags | None = None
+) -> VideoFrame:
+    """Make a PyAV frame with the same samples and time, planar or in a format of the same kind.
+
+    ``colors`` is for encoders that take their tags from frames.
+    """
     from av.video.frame import VideoFrame
 
     height, width = frame.planes[0].shape
-    target = VideoFrame(width, height, frame.layout.planar_name)
-    for plane, samples in zip(target.planes, frame.planes, strict=True):
-        assert samples.shape == (plane.height, plane.width), (samples.shape, frame.layout)
-        _rows(plane, samples.dtype)[:, : plane.width] = samples
+    name = pixel_format or frame.layout.planar_name
+    layout = LAYOUTS[name]
+    assert layout.planar_name == frame.layout.planar_name, (name, frame.layout)
+    target = VideoFrame(width, height, name)
+    buffers = [_rows(plane, _stored_type(layout)) for plane in target.planes]
+    for index, (component, samples) in enumerate(zip(layout.components, frame.planes, strict=True)):
+        size = layout.chroma_size(width, height) if _is_chroma(index, layout) else (width, height)
+        assert samples.shape == size[::-1], (samples.shape, frame.layout)
+        rows = buffers[component.buffer][: size[1], component.offset :: component.step]
+        rows[:, : size[0]] = samples << layout.shift if layout.shift else samples
     target.pts = frame.pts
     target.duration = frame.duration
     target.time_base = frame.time_base
+    if colors is not None:
+        apply_tags(colors, target)
     return target
 
 
-def _rows(plane: Any, dtype: Any) -> Plane:
+def _is_chroma(index: int, layout: PixelLayout) -> bool:
+    return layout.is_subsampled and index in (1, 2)
+
+
+def _stored_type(layout: PixelLayout) -> np.dtype[Any]:
+    if layout.bit_depth == 8:
+        return np.dtype(np.uint8)
+    return np.dtype(">u2" if layout.is_big_endian else "<u2")
+
+
+def _native(samples: Plane, layout: PixelLayout) -> Plane:
+    """A copy with the bits at the bottom of each word."""
+    native = np.uint8 if layout.bit_depth == 8 else np.uint16
+    if layout.shift:
+        return (samples >> layout.shift).astype(native, copy=False)
+    return np.ascontiguousarray(samples, native) if samples.dtype != native else samples.copy()
+
+
+def _rows(plane: Any, dtype: np.dtype[Any]) -> Plane:
     """The buffer of a PyAV plane as rows; the end of each row is padding."""
-    item = np.dtype(dtype).itemsize
-    rows = np.frombuffer(plane, dtype).reshape(plane.height, abs(plane.line_size) // item)
+    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, abs(plane.line_size))
+    rows = rows[:, : abs(plane.line_size) // dtype.itemsize * dtype.itemsize].view(dtype)
     # A negative line size means that the rows are stored bottom up.
     return rows[::-1] if plane.line_size < 0 else rows

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
 from runtime.resample import resize_plane
 from runtime.video.color import chroma_phase
+from runtime.video.convert import Converter
 from runtime.video.frame import Frame, Plane
 from runtime.video.probe import VideoInfo
+from runtime.ycbcr import rgb_from_ycbcr, ycbcr_from_rgb
+
+# What upscalers of whole frames know: grey, 4:2:0, 4:2:2, 4:4:4.
+FRAME_SUBSAMPLINGS = frozenset({(0, 0), (2, 2), (2, 1), (1, 1)})
 
 
 class PlaneUpscaler(Protocol):
@@ -32,7 +38,7 @@ class PlaneUpscaler(Protocol):
         ...
 
     def upscale_luma(self, plane: Plane, *, bit_depth: int) -> Plane:
-        """An HxW plane, ``scale`` times larger."""
+        """An HxW plane, ``scale`` times larger: of ``bit_depth`` bits, or float32 in 0..255."""
         ...
 
     def upscale_frame(
@@ -49,7 +55,11 @@ class PlaneUpscaler(Protocol):
 
 @dataclass(frozen=True)
 class FrameUpscaler:
-    """The planes of each frame on their way through the three stages of the pipeline."""
+    """The planes of each frame on their way through the three stages of the pipeline.
+
+    Luma alone goes through the network. RGB is split into luma and chroma in float for that, and
+    joined again; alpha is resized like centred chroma, or left out where the target has none.
+    """
 
     source: VideoInfo
     target: VideoInfo
@@ -58,42 +68,73 @@ class FrameUpscaler:
     @property
     def takes_frames(self) -> bool:
         """Whether the upscaler makes the final chroma planes, too."""
+        layout = self.source.layout
         width, height = (side * self.upscaler.scale for side in self.source.size)
-        return self.upscaler.takes_frames and self.target.size == (width, height)
+        return (
+            self.upscaler.takes_frames
+            and self.target.size == (width, height)
+            and not layout.is_rgb
+            and layout.subsampling in FRAME_SUBSAMPLINGS
+            and not self.source.siting.is_bottom
+        )
 
     def resize_chroma(self, frame: Frame) -> tuple[Frame, tuple[Plane, ...]]:
-        """Chroma planes of the final size, beside the frame."""
+        """What the network does not make, in the final size, beside what it needs of the frame."""
+        layout = self.source.layout
+        colors, alpha = frame.planes[: layout.color_count], frame.planes[layout.color_count :]
+        if not self.target.layout.has_alpha:
+            layout, alpha = layout.without_alpha(), ()
+        alpha = tuple(map(self._resize_alpha, alpha))
+        if layout.is_rgb:
+            colors = split_rgb(colors, layout.bit_depth)
+        frame = replace(frame, planes=colors, layout=layout)
         if self.takes_frames:
-            return frame, ()
-        return frame, tuple(map(self._resize_chroma, frame.planes[1:]))
+            return frame, alpha
+        return frame, (*map(self._resize_chroma, colors[1:]), *alpha)
 
     def upscale(self, prepared: tuple[Frame, tuple[Plane, ...]]) -> Frame:
         """Luma through the network."""
-        frame, chroma = prepared
+        frame, others = prepared
         depth = frame.layout.bit_depth
         if not self.takes_frames:
             luma = self.upscaler.upscale_luma(frame.planes[0], bit_depth=depth)
-            return replace(frame, planes=(luma, *chroma))
+            return replace(frame, planes=(luma, *others))
         planes = self.upscaler.upscale_frame(
             frame.planes,
             bit_depth=depth,
             subsampling=frame.layout.subsampling,
             location=self.source.siting.location,
         )
-        return replace(frame, planes=planes)
+        return replace(frame, planes=(*planes, *others))
 
-    def resize_luma(self, frame: Frame) -> Frame:
-        """Luma to the final size, where that is not what the network gave."""
-        luma, *chroma = frame.planes
-        if luma.shape[::-1] == self.target.size:
-            return frame
-        resized = _rounded(resize_plane(luma, *self.target.size), frame.layout.bit_depth)
-        return replace(frame, planes=(resized, *chroma))
+    def finish(self, frame: Frame) -> Frame:
+        """Luma to the final size, where the network gave another; then the wanted pixel format."""
+        luma, *others = frame.planes
+        layout = frame.layout
+        if luma.shape[::-1] != self.target.size:
+            luma = self._rounded(resize_plane(luma, *self.target.size))
+        planes = (luma, *others)
+        if layout.is_rgb:
+            planes = (*join_rgb(planes[:3], layout.bit_depth), *planes[3:])
+        frame = replace(frame, planes=planes)
+        return frame if self._converter is None else self._converter.convert(frame)
+
+    @cached_property
+    def _converter(self) -> Converter | None:
+        layout = self.source.layout
+        if not self.target.layout.has_alpha:
+            layout = layout.without_alpha()
+        if layout.planar_name == self.target.layout.planar_name:
+            return None
+        return Converter(replace(self.source, layout=layout), self.target)
+
+    def _resize_alpha(self, plane: Plane) -> Plane:
+        return _rounded(resize_plane(plane, *self.target.size), self.source.layout.bit_depth)
 
     def _resize_chroma(self, plane: Plane) -> Plane:
         layout, siting = self.source.layout, self.source.siting
         width, height = layout.chroma_size(*self.target.size)
-        # The last sample of an odd size serves half as many pixels; the grid goes on past it.
+        # The last sample of an odd size serves fewer pixels; the grid goes on past it.
         full_width = _grid(plane.shape[1], self.source.width, self.target.width)
         full_height = _grid(plane.shape[0], self.source.height, self.target.height)
         resized = resize_plane(
@@ -101,9 +142,27 @@ class FrameUpscaler:
             full_width,
             full_height,
             phase_x=chroma_phase(layout.subsampling[0], siting.is_left),
-            phase_y=chroma_phase(layout.subsampling[1], siting.is_top),
+            phase_y=chroma_phase(layout.subsampling[1], siting.is_top, is_last=siting.is_bottom),
         )
-        return _rounded(resized[:height, :width], layout.bit_depth)
+        return self._rounded(resized[:height, :width])
+
+    def _rounded(self, plane: Plane) -> Plane:
+        layout = self.source.layout
+        return plane if layout.is_rgb else _rounded(plane, layout.bit_depth)
+
+
+def split_rgb(planes: tuple[Plane, ...], bit_depth: int) -> tuple[Plane, ...]:
+    """R, G, B to Y, Cb, Cr, float32 in 0..255."""
+    rgb = np.stack(planes, axis=-1).astype(np.float32) * np.float32(255 / (2**bit_depth - 1))
+    ycbcr = ycbcr_from_rgb(rgb)
+    return tuple(np.ascontiguousarray(ycbcr[:, :, part]) for part in range(3))
+
+
+def join_rgb(planes: tuple[Plane, ...], bit_depth: int) -> tuple[Plane, ...]:
+    """The inverse, rounded and clamped."""
+    rgb = rgb_from_ycbcr(np.stack(planes, axis=-1)) * np.float32((2**bit_depth - 1) / 255)
+    rounded = _rounded(rgb, bit_depth)
+    return tuple(np.ascontiguousarray(rounded[:, :, part]) for part in range(3))
 
 
 def _grid(samples: int, source: int, target: int) -> int:

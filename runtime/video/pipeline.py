@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from runtime.atomic import written_beside
-from runtime.video.color import UNSPECIFIED, guessed_matrix
-from runtime.video.compare import Comparison, compare_frames, compared_info
-from runtime.video.encoder import ENCODERS, EncodeOptions, choose_codec
+from runtime.video.color import BY_USER, SITINGS, UNSPECIFIED, guessed_matrix
+from runtime.video.compare import BicubicUpscaler, Comparison, compare_frames, compared_info
+from runtime.video.convert import converted_tags, wanted_layout
+from runtime.video.deinterlace import Deinterlace
+from runtime.video.encoder import EncodeOptions, Encoding, choose_codec
 from runtime.video.frame import Frame, Plane
 from runtime.video.frame_upscaler import FrameUpscaler, PlaneUpscaler
 from runtime.video.geometry import output_aspect, scale_matrix
@@ -58,6 +60,9 @@ class VideoOptions:
     segment_frames: int = SEGMENT_FRAMES
     # Show the bicubic enlargement, too.
     compare: Comparison | None = None
+    # Where chroma lies, by FFmpeg's name; None is as tagged or by custom.
+    chroma_location: str | None = None
+    deinterlace: Deinterlace = "off"
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class VideoResult:
     notes: tuple[str, ...]
     # Part of the time that each stage was at work.
     stages: Mapping[str, float] = field(default_factory=dict)
+    # Where chroma was taken to lie, and why; None if it has as many samples as luma.
+    chroma_location: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,16 +95,23 @@ class VideoJob:
     info: VideoInfo
     frame_info: VideoInfo
     target_info: VideoInfo
-    codec: str
+    encoding: Encoding
     notes: tuple[str, ...]
 
     def open_reader(self) -> SegmentReader:
         """The input, from its beginning."""
-        return SegmentReader(self.source, self.timeline, self.plan, self.options.on_error)
+        options = self.options
+        return SegmentReader(
+            self.source,
+            self.timeline,
+            self.plan,
+            on_error=options.on_error,
+            deinterlace=options.deinterlace,
+        )
 
     def open_encoder(self) -> SegmentEncoder:
         """An encoder for one segment."""
-        return SegmentEncoder(self.codec, self.target_info, self.options.encode)
+        return SegmentEncoder(self.encoding, self.target_info, self.options.encode)
 
 
 class VideoProgress(Protocol):
@@ -156,16 +170,20 @@ def plan_video(source: Path, suffix: str, scale: int, options: VideoOptions) -> 
         raise ValueError(
             f"{source} is truncated: {timeline.missing}; pass --on-error skip to keep what is there"
         )
-    with VideoReader(source, on_error=options.on_error) as reader:
-        info = replace(reader.info, frames=timeline.packets)
+    with VideoReader(source, on_error=options.on_error, deinterlace=options.deinterlace) as reader:
+        info = located(reader.info, options.chroma_location)
+        info = replace(info, frames=timeline.packets)
         notes = tuple(reader.notes)
     if timeline.missing:
         notes = (*notes, f"the file is truncated: {timeline.missing}")
+    if options.deinterlace != "off":
+        which = "all frames" if options.deinterlace == "all" else "frames flagged as interlaced"
+        notes = (*notes, f"{which} were deinterlaced by bwdif")
     frame_info = output_info(info, scale, options)
     target = compared_info(frame_info, options.compare) if options.compare else frame_info
-    codec = choose_codec(suffix, info.layout, options.encode.codec)
+    encoding = choose_codec(suffix, target, options.encode)
     plan = plan_segments(timeline, options.segment_frames)
-    return VideoJob(source, options, timeline, plan, info, frame_info, target, codec, notes)
+    return VideoJob(source, options, timeline, plan, info, frame_info, target, encoding, notes)
 
 
 def identity(job: VideoJob, engine: Mapping[str, str]) -> dict[str, str]:
@@ -179,7 +197,7 @@ def identity(job: VideoJob, engine: Mapping[str, str]) -> dict[str, str]:
         digest.update(file.read())
     return {
         "input": f"{digest.hexdigest()[:16]} of {size} bytes",
-        "output": f"{job.target_info.width}x{job.target_info.height} {job.codec}",
+        "output": f"{job.target_info.width}x{job.target_info.height} {job.encoding.encoder}",
         "options": repr(asdict(job.options)),
         "PyAV": av.__version__,
         **engine,
@@ -214,6 +232,8 @@ def encode_segments(
     ``advance`` is called for each frame, ``load`` told how busy the stages are.
     """
     work = FrameUpscaler(job.info, job.frame_info, upscaler)
+    comparison = job.options.compare
+    plain = FrameUpscaler(job.info, job.frame_info, BicubicUpscaler(upscaler.scale))
     with job.open_reader() as reader, _Encoding(job, segments, sink) as encoding:
 
         def produce() -> Iterator[_Step[tuple[Frame, tuple[Plane, ...]]]]:
@@ -224,9 +244,10 @@ def encode_segments(
             return _Step(step.segment, step.damaged, step.frame, work.upscale(step.made))
 
         def consume(step: _Step[Frame]) -> None:
-            frame = work.resize_luma(step.made)
-            if job.options.compare:
-                frame = compare_frames(step.frame, frame, job.frame_info, job.options.compare)
+            frame = work.finish(step.made)
+            if comparison is not None:
+                bicubic = plain.finish(plain.upscale(plain.resize_chroma(step.frame)))
+                frame = compare_frames(bicubic, frame, comparison)
             encoding.write(step.segment, step.damaged, frame)
             advance()
 
@@ -315,22 +336,33 @@ def finish_video(
         damaged=sum(end.damaged for end in ends),
         width=job.target_info.width,
         height=job.target_info.height,
-        encoder=ENCODERS[job.codec],
+        encoder=job.encoding.encoder,
+        chroma_location=_chroma_location(job.info, job.target_info),
         seconds=time.monotonic() - started,
         notes=(*_notes(job.info, job.target_info), *kept, *notes, *job.notes),
     )
+
+
+def located(info: VideoInfo, location: str | None) -> VideoInfo:
+    """What is read, with its chroma where the user says it lies."""
+    if location is None:
+        return info
+    return replace(info, siting=SITINGS[location], siting_reason=BY_USER)
 
 
 def output_info(info: VideoInfo, scale: int, options: VideoOptions) -> VideoInfo:
     """What an upscaled video is like."""
     width, height = options.size or (info.width * scale, info.height * scale)
     matrix, colors = info.display_matrix, info.colors
+    layout = wanted_layout(info.layout, options.encode.pixel_format, options.encode.alpha)
     if options.matrix is not None and colors.matrix == UNSPECIFIED:
         colors = replace(colors, matrix=options.matrix)
+    colors = converted_tags(colors, info.layout, layout, options.matrix)
     return replace(
         info,
         width=width,
         height=height,
+        layout=layout,
         colors=colors,
         aspect=output_aspect(info.aspect, info.size, (width, height)),
         display_matrix=matrix and tuple(scale_matrix(matrix, info.size, (width, height))),
@@ -341,7 +373,7 @@ def _notes(source: VideoInfo, target: VideoInfo) -> list[str]:
     """What a viewer should know about the output."""
     notes = []
     before, after = guessed_matrix(*source.size), guessed_matrix(*target.size)
-    is_open = target.colors.matrix == UNSPECIFIED and source.layout.subsampling[0]
+    is_open = target.colors.matrix == UNSPECIFIED and source.layout.color_count == 3
     if is_open and before != after:
         notes.append(
             f"the input names no colour matrix; players take {before} for {source.width}x"
@@ -349,3 +381,9 @@ def _notes(source: VideoInfo, target: VideoInfo) -> list[str]:
             "--color-matrix"
         )
     return notes
+
+
+def _chroma_location(source: VideoInfo, target: VideoInfo) -> str | None:
+    if not (source.layout.is_subsampled or target.layout.is_subsampled):
+        return None
+    return f"{source.siting.name}, {source.siting_reason}"

@@ -10,18 +10,22 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtime.video.color import ColorTags, Siting, siting_of, tags_of
-from runtime.video.frame import PixelLayout, layout_of
+from runtime.video.color import BY_CUSTOM, ColorTags, Siting, siting_of, tags_of
 from runtime.video.geometry import MATRIX_NUMBERS
+from runtime.video.hdr import HdrMetadata, has_own_colors, hdr_of
+from runtime.video.pixels import PixelLayout, layout_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 MAX_SIDE = 16384
 
 ATTACHED_PICTURE = 0x400
+# How many kinds of side data FFmpeg may have gained since PyAV named them.
+MAX_UNNAMED = 16
 # Exact, or made for editing at rates that show no artefacts.
 LOSSLESS_CODECS = frozenset(
     {"rawvideo", "ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "lagarith", "png", "apng"}
@@ -29,19 +33,10 @@ LOSSLESS_CODECS = frozenset(
 )
 # H.264 of about CRF 17, where students for clean pictures and for compressed video are even.
 CLEAN_BITS_PER_PIXEL = 0.25
-DEINTERLACE = "deinterlace it first, for example: ffmpeg -i IN -vf bwdif -c:a copy OUT"
-
-# Side data that says how HDR was mastered; PyAV cannot hand it to an encoder.
-HDR_SIDE_DATA = frozenset(
-    {
-        "MASTERING_DISPLAY_METADATA",
-        "CONTENT_LIGHT_LEVEL",
-        "DYNAMIC_HDR_PLUS",
-        "DYNAMIC_HDR_VIVID",
-        "DOVI_METADATA",
-        "DOVI_RPU_BUFFER",
-    }
-)
+DEINTERLACE = "pass --deinterlace"
+INTERLACED_ORDERS = range(2, 6)
+# Decoders that see the alpha of VP8 and VP9, which FFmpeg's own do not.
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,9 @@ class VideoInfo:
     display_matrix: tuple[int, ...] | None
     # Time of the first frame in seconds.
     start: Fraction = Fraction(0)
-    has_hdr_metadata: bool = False
+    hdr: HdrMetadata | None = None
+    # How the siting is known.
+    siting_reason: str = BY_CUSTOM
 
     @property
     def size(self) -> tuple[int, int]:
@@ -77,7 +74,9 @@ def probe(path: Path) -> VideoInfo:
     """
     container, stream = open_video(path)
     with container, av_errors(f"{path} cannot be decoded"):
-        frame = next(container.decode(stream), None)
+        decoder = decoder_of(stream)
+        frames = (frame for packet in container.demux(stream) for frame in decoder.decode(packet))
+        frame = next(frames, None)
         if frame is None:
             raise ValueError(f"{path} holds no frame that can be decoded")
         return describe(path, stream, frame)
@@ -121,21 +120,48 @@ def open_video(path: Path) -> tuple[InputContainer, VideoStream]:
     return container, stream
 
 
-def describe(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
+def decoder_of(stream: VideoStream) -> VideoCodecContext:
+    """What decodes a stream: FFmpeg's choice, or another where that would lose alpha."""
+    from av.codec.codec import UnknownCodecError
+    from av.codec.context import CodecContext
+
+    context = stream.codec_context
+    name = ALPHA_DECODERS.get(context.name)
+    if name is None or stream.metadata.get("alpha_mode") != "1":
+        return context
+    try:
+        decoder: Any = CodecContext.create(name, "r")
+    except UnknownCodecError:
+        return context
+    decoder.extradata = context.extradata
+    return decoder  # type: ignore[no-any-return]
+
+
+def describe(
+    path: Path, stream: VideoStream, frame: VideoFrame, *, is_deinterlaced: bool = False
+) -> VideoInfo:
     """Facts about a stream whose first frame is decoded.
 
-    Raises ValueError for interlaced video, an unsupported pixel format or an absurd size.
+    Raises ValueError for interlaced video, Dolby Vision without a base layer of its own, an
+    unsupported pixel format or an absurd size.
     """
     if not (1 <= frame.width <= MAX_SIDE and 1 <= frame.height <= MAX_SIDE):
         raise ValueError(
             f"{path} has frames of {frame.width}x{frame.height}; at most {MAX_SIDE} is supported"
         )
-    if frame.interlaced_frame:
+    order = int(stream.codec_context.field_order)
+    if not is_deinterlaced and (frame.interlaced_frame or order in INTERLACED_ORDERS):
         raise ValueError(f"{path} is interlaced, which would be upscaled wrongly; {DEINTERLACE}")
     time_base = fraction_of(stream.time_base)
     if time_base is None:
         raise ValueError(f"{path} has no time base")
     side_data = _side_data(frame)
+    if has_own_colors(side_data):
+        raise ValueError(
+            f"{path} is Dolby Vision of profile 5, whose colours only its own metadata makes "
+            "sense of; a file with an HDR10 base layer (profile 8) is needed"
+        )
+    siting, siting_reason = siting_of(frame, stream.codec_context.name)
     return VideoInfo(
         width=frame.width,
         height=frame.height,
@@ -146,10 +172,11 @@ def describe(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
         frames=_frame_count(stream),
         aspect=fraction_of(stream.sample_aspect_ratio),
         colors=tags_of(frame, stream.codec_context),
-        siting=siting_of(frame, stream.codec_context.name),
+        siting=siting,
         display_matrix=_display_matrix(side_data),
         start=(frame.pts or 0) * time_base,
-        has_hdr_metadata=bool(HDR_SIDE_DATA & side_data.keys()),
+        hdr=hdr_of(side_data),
+        siting_reason=siting_reason,
     )
 
 
@@ -193,10 +220,41 @@ def _frame_count(stream: VideoStream) -> int | None:
 
 def _side_data(frame: VideoFrame) -> dict[str, bytes]:
     try:
-        items = [frame.side_data[index] for index in range(len(frame.side_data))]  # type: ignore
-        return {item.type.name: bytes(item) for item in items}
-    except ValueError:  # kinds that this PyAV has no name for
-        return {}
+        return _named_side_data(frame)
+    except ValueError:  # a kind that this PyAV has no name for, which hides the others
+        return _named_side_data(_without_unnamed(frame))
+
+
+def _named_side_data(frame: VideoFrame) -> dict[str, bytes]:
+    items = [frame.side_data[index] for index in range(len(frame.side_data))]  # type: ignore
+    return {item.type.name: bytes(item) for item in items}
+
+
+def _without_unnamed(frame: VideoFrame) -> VideoFrame:
+    """The same frame with the kinds of side data alone that PyAV has names for."""
+    from av.filter import Graph
+    from av.sidedata.sidedata import Type
+
+    graph = Graph()
+    values: list[Any] = [kind.value for kind in Type]
+    last = max(values)
+    chain = [
+        graph.add_buffer(
+            width=frame.width,
+            height=frame.height,
+            format=frame.format,
+            time_base=frame.time_base,
+        ),
+        *(
+            graph.add("sidedata", f"mode=delete:type={kind}")
+            for kind in range(last + 1, last + 1 + MAX_UNNAMED)
+        ),
+        graph.add("buffersink"),
+    ]
+    graph.link_nodes(*chain).configure()
+    graph.vpush(frame)
+    graph.vpush(None)
+    return graph.vpull()
 
 
 def _display_matrix(side_data: dict[str, bytes]) -> tuple[int, ...] | None:

@@ -10,8 +10,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from runtime.video.frame import Frame, frame_from_av, layout_of
-from runtime.video.probe import DEINTERLACE, VideoInfo, av_errors, describe, open_video
+from runtime.video.deinterlace import Deinterlace, Deinterlacer
+from runtime.video.frame import Frame, frame_from_av
+from runtime.video.pixels import layout_of
+from runtime.video.probe import (
+    DEINTERLACE,
+    VideoInfo,
+    av_errors,
+    decoder_of,
+    describe,
+    open_video,
+)
 from runtime.video.timeline import PacketWatch, is_flush
 
 if TYPE_CHECKING:
@@ -32,14 +41,20 @@ class VideoReader:
 
     ``on_error`` says what a damaged frame does: ``stop`` raises ValueError naming it, otherwise it
     is left out and counted in ``damaged``; the times of the others do not change.
+    ``deinterlace`` says what interlaced video does: ``off`` raises ValueError.
     """
 
-    def __init__(self, path: Path, *, on_error: OnError = "stop") -> None:
+    def __init__(
+        self, path: Path, *, on_error: OnError = "stop", deinterlace: Deinterlace = "off"
+    ) -> None:
         self._path = path
         self._on_error = on_error
         self._container, self._stream = open_video(path)
+        self._decoder = decoder_of(self._stream)
         # Threads of a frame each report damage late, and at the end of the stream not at all.
-        self._stream.thread_type = "AUTO" if on_error == "stop" else "SLICE"
+        self._decoder.thread_type = "AUTO" if on_error == "stop" else "SLICE"
+        self._takes_interlaced = deinterlace != "off"
+        self._deinterlacer = Deinterlacer(deinterlace)
         self._decoded = 0
         self._last_pts: int | None = None
         self._is_timeless = False
@@ -49,7 +64,7 @@ class VideoReader:
         # Times of packets that no frame has come from yet.
         self._awaited: set[int] = set()
         # Frames before this time are only decoded.
-        self._first: int | None = None
+        self._from_pts: int | None = None
         self.damaged = 0
         self.notes: list[str] = []
         try:
@@ -79,15 +94,18 @@ class VideoReader:
     def seek(self, key: int, *, first: int) -> bool:
         """Go on at the key frame of time ``key``, giving frames from the time ``first`` on.
 
-        Returns False, and changes nothing, if this container does not find them by their time.
+        Returns False, and changes nothing, if frames here are not found by their time.
         Whether a file keeps what its index promises shows in the time of the first frame.
         """
-        if not any(name in self._container.format.name for name in SEEKABLE_FORMATS):
+        is_seekable = any(name in self._container.format.name for name in SEEKABLE_FORMATS)
+        # A deinterlaced frame is made of its neighbours, too.
+        if not is_seekable or self._takes_interlaced:
             return False
         with av_errors(f"{self._path} cannot be read at {float(key * self.info.time_base):.3f} s"):
             self._container.seek(key, stream=self._stream)
+        self._decoder.flush_buffers()
         self._pending = []
-        self._first, self._last_pts = first, None
+        self._from_pts, self._last_pts = first, None
         self._awaited = set()
         self._frames = self._read()
         return True
@@ -112,7 +130,7 @@ class VideoReader:
     def _read_first(self) -> VideoInfo:
         for frame in self._frames:
             self._pending.append(frame)
-            return describe(self._path, self._stream, frame)
+            return describe(self._path, self._stream, frame, is_deinterlaced=self._takes_interlaced)
         raise ValueError(f"{self._path} holds no frame that can be decoded")
 
     def _read(self) -> Generator[VideoFrame, None, None]:
@@ -124,14 +142,18 @@ class VideoReader:
                 break
             self._watch.follow(packet)
             if packet.stream.index == self._stream.index:
-                yield from self._decode(packet)
-        if self._first is None:
+                for frame in self._decode(packet):
+                    yield from self._deinterlacer.push(frame)
+        if self._from_pts is None:
             self._check_complete()
+        yield from self._deinterlacer.flush()
+        if self._deinterlacer.count:
+            self.notes.append(f"{self._deinterlacer.count} interlaced frames were deinterlaced")
 
     def _decode(self, packet: Packet[Any]) -> Iterator[VideoFrame]:
         is_drain = is_flush(packet)
         for frame in self._decoded_from(packet):
-            if self._first is not None and frame.pts is not None and frame.pts < self._first:
+            if self._from_pts is not None and frame.pts is not None and frame.pts < self._from_pts:
                 continue
             reason = self._fault(frame)
             if reason:
@@ -142,7 +164,7 @@ class VideoReader:
             self._last_pts = frame.pts
             self._follow(frame.pts, is_drain=is_drain)
             yield frame
-        if is_drain and self._stream.codec_context.name not in CODECS_WITH_EMPTY_PACKETS:
+        if is_drain and self._decoder.name not in CODECS_WITH_EMPTY_PACKETS:
             for pts in sorted(self._awaited):
                 place = f"frame {self._next_number()}{_at(pts, self._stream.time_base)}"
                 self._damage(place, "it cannot be decoded")
@@ -158,7 +180,7 @@ class VideoReader:
             self._damage(place, "the file ends within it")
             return []
         try:
-            frames: list[VideoFrame] = packet.decode()
+            frames: list[VideoFrame] = self._decoder.decode(packet)
         except FFmpegError as error:
             # Decoder threads report late, but in the order of the frames: the packet at hand is
             # not the one at fault.
@@ -186,20 +208,23 @@ class VideoReader:
             return "it has no time"
         if self._last_pts is not None and frame.pts <= self._last_pts:
             return "its time is not after that of the frame before"
-        if self._decoded:
-            self._check_same(frame)
+        self._check_same(frame)
         return None
 
     def _check_same(self, frame: VideoFrame) -> None:
+        """Raise ValueError for a frame unlike the first one decoded."""
         place = f"{self._path}: frame {self._next_number()}"
-        if (frame.width, frame.height) != self.info.size:
+        size, layout = (frame.width, frame.height), layout_of(frame.format.name)
+        if not self._decoded:
+            self._first = size, layout
+        if size != self._first[0]:
             raise ValueError(
-                f"{place} is {frame.width}x{frame.height}, those before are "
-                f"{self.info.width}x{self.info.height}; cut the video there"
+                f"{place} is {size[0]}x{size[1]}, those before are "
+                f"{self._first[0][0]}x{self._first[0][1]}; cut the video there"
             )
-        if layout_of(frame.format.name) != self.info.layout:
+        if layout != self._first[1]:
             raise ValueError(f"{place} is {frame.format.name}, unlike those before; cut there")
-        if frame.interlaced_frame:
+        if self._decoded and frame.interlaced_frame and not self._takes_interlaced:
             raise ValueError(f"{place} is interlaced; {DEINTERLACE}")
 
     def _settle_time(self, frame: VideoFrame) -> None:

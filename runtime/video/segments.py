@@ -9,11 +9,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runtime.video.encoder import EncodeOptions, open_encoder
+from runtime.video.deinterlace import Deinterlace
+from runtime.video.encoder import EncodeOptions, Encoding, open_encoder
 from runtime.video.frame import Frame, av_from_frame
 from runtime.video.probe import VideoInfo, av_errors
 from runtime.video.reader import OnError, VideoReader
@@ -86,16 +88,17 @@ class SegmentReader:
     """
 
     def __init__(
-        self, path: Path, timeline: Timeline, plan: SegmentPlan, on_error: OnError = "stop"
+        self,
+        path: Path,
+        timeline: Timeline,
+        plan: SegmentPlan,
+        *,
+        on_error: OnError = "stop",
+        deinterlace: Deinterlace = "off",
     ) -> None:
-        self._path, self._timeline, self._plan, self._on_error = path, timeline, plan, on_error
-        self._reader = VideoReader(path, on_error=on_error)
-        self.info = replace(self._reader.info, frames=timeline.packets)
-
-    @property
-    def reader(self) -> VideoReader:
-        """What decodes at the moment."""
-        return self._reader
+        self._timeline, self._plan, self._on_error = timeline, plan, on_error
+        self._open = partial(VideoReader, path, on_error=on_error, deinterlace=deinterlace)
+        self._reader = self._open()
 
     @property
     def damaged(self) -> int:
@@ -141,7 +144,7 @@ class SegmentReader:
         if first is not None and first.pts == pts:
             return _chained(first, frames)
         self._reader.close()
-        self._reader = VideoReader(self._path, on_error=self._on_error)
+        self._reader = self._open()
         return None
 
     def _repeated(self, times: tuple[int, ...]) -> Iterator[Frame]:
@@ -173,8 +176,9 @@ def _copies(frame: Frame, times: Sequence[int]) -> Iterator[Frame]:
 class SegmentEncoder:
     """Encodes the frames of one segment."""
 
-    def __init__(self, codec: str, info: VideoInfo, options: EncodeOptions) -> None:
-        self._context: Any = open_encoder(codec, info, options)
+    def __init__(self, encoding: Encoding, info: VideoInfo, options: EncodeOptions) -> None:
+        self._context: Any = open_encoder(encoding, info, options)
+        self._pixel_format, self._colors = encoding.pixel_format, info.colors
         self.frames = 0
 
     @property
@@ -185,8 +189,9 @@ class SegmentEncoder:
     def encode(self, frame: Frame) -> list[EncodedPacket]:
         """Packets that are ready once this frame is in, maybe none."""
         self.frames += 1
+        coded = av_from_frame(frame, self._pixel_format, self._colors)
         with av_errors(f"{self._context.name} fails at {frame.time_s:.3f} s"):
-            return _encoded(self._context.encode(av_from_frame(frame)))
+            return _encoded(self._context.encode(coded))
 
     def finish(self) -> list[EncodedPacket]:
         """All packets that are still in the encoder."""

@@ -9,9 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from runtime.video.encoder import (
-    ENCODERS,
     EncodeOptions,
-    check_encoder,
     choose_codec,
     describe_video,
     encoder_options,
@@ -61,8 +59,9 @@ class VideoWriter:
         self._count = 0
         self._time_base = info.time_base
         options = options or EncodeOptions()
-        self._codec = choose_codec(path.suffix, info.layout, options.codec)
-        check_encoder(self._codec, info.layout, _formats_of(ENCODERS[self._codec]), info.size)
+        self._info = info
+        self._encoding = choose_codec(path.suffix, info, options)
+        self.notes.extend(self._encoding.notes)
         streams = _carried_streams(source, path.suffix, stream_index)
         with av_errors(f"no {path.suffix} file can be written to {path.absolute().parent}"):
             self._container = av.open(
@@ -91,7 +90,7 @@ class VideoWriter:
     @property
     def encoder(self) -> str:
         """Name of the encoder in use."""
-        return ENCODERS[self._codec]
+        return self._encoding.encoder
 
     @property
     def extradata(self) -> bytes:
@@ -102,7 +101,8 @@ class VideoWriter:
         """Encode one frame, later than all before."""
         self._count += 1
         with av_errors(f"{self.encoder} fails at {frame.time_s:.3f} s"):
-            self._container.mux(self._stream.encode(av_from_frame(frame)))
+            coded = av_from_frame(frame, self._encoding.pixel_format, self._info.colors)
+            self._container.mux(self._stream.encode(coded))
 
     def write_encoded(self, packet: EncodedPacket, dts: int) -> None:
         """Write a frame that another encoder of the same settings has encoded, at ``dts``."""
@@ -166,17 +166,15 @@ class VideoWriter:
         stream = self._container.add_stream(
             self.encoder,
             rate=info.rate or 25,
-            options=encoder_options(self._codec, options, info),
+            options=encoder_options(self._encoding, options, info),
         )
         stream.time_base = info.time_base
         context: Any = stream.codec_context
-        describe_video(context, info)
-        if self._codec == "hevc" and self._path.suffix.lower() in MP4_SUFFIXES:
+        describe_video(context, info, self._encoding)
+        if self._encoding.codec == "hevc" and self._path.suffix.lower() in MP4_SUFFIXES:
             context.codec_tag = "hvc1"  # players of Apple take no other
         if info.display_matrix is not None:
             stream.set_display_matrix(info.display_matrix)
-        if info.has_hdr_metadata:
-            self.notes.append("HDR mastering metadata is not carried over; the colour tags are")
         with av_errors(f"{self.encoder} takes no {info.width}x{info.height} {context.pix_fmt}"):
             context.open()
         return stream
@@ -219,15 +217,6 @@ class VideoWriter:
         for stream in source.streams:
             if stream.index not in kept and stream.type not in silent:
                 self.notes.append(f"{stream.type} stream {stream.index} is left out")
-
-
-def _formats_of(encoder: str) -> list[str] | None:
-    from av.codec.codec import Codec, UnknownCodecError
-
-    try:
-        return [item.name for item in Codec(encoder, "w").video_formats or ()]
-    except UnknownCodecError:
-        return None
 
 
 def _carried_streams(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from runtime.video.color import (
+    SITINGS,
     ColorTags,
     Siting,
     apply_tags,
@@ -43,12 +44,15 @@ def test_untagged_video_stays_untagged() -> None:
         ("mjpeg", 0, Siting(is_left=False, is_top=False)),
         ("hevc", 3, Siting(is_left=True, is_top=True)),
         ("mjpeg", 1, Siting(is_left=True, is_top=False)),
+        ("h264", 6, Siting(is_left=False, is_bottom=True)),
     ],
 )
 def test_siting_is_as_tagged_or_by_the_custom_of_the_codec(
     codec: str, location: int, siting: Siting
 ) -> None:
-    assert siting_of(SimpleNamespace(chroma_location=location), codec) == siting  # type: ignore
+    got, reason = siting_of(SimpleNamespace(chroma_location=location), codec)  # type: ignore
+    assert got == siting
+    assert reason == ("as tagged" if location else f"by the custom of {codec}")
 
 
 @pytest.mark.parametrize(
@@ -58,6 +62,24 @@ def test_chroma_phase_is_a_quarter_sample_when_cosited(
     subsampling: int, is_cosited: bool, phase: float
 ) -> None:
     assert chroma_phase(subsampling, is_cosited) == phase
+
+
+def test_chroma_at_the_last_luma_row_is_a_quarter_sample_below() -> None:
+    assert chroma_phase(2, False, is_last=True) == 0.25
+
+
+def test_rgb_is_full_range_of_matrix_0() -> None:
+    tags = tags_of(tagged("bgr0", color_primaries=1), tagged())
+    assert tags == ColorTags(matrix=0, primaries=1, transfer=2, sample_range=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "location"),
+    [("left", 0, "left"), ("center", 1, "center"), ("topleft", 2, "top_left"), ("top", 3, "top")],
+)
+def test_sitings_have_a_name_and_a_number(name: str, number: int, location: str) -> None:
+    siting = SITINGS[name]
+    assert (siting.name, siting.number, siting.location) == (name, number, location)
 
 
 @pytest.mark.parametrize(

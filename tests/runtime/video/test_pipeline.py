@@ -10,10 +10,11 @@ from video_support import Clip, NearestUpscaler, make_clip, read_back
 
 from runtime.video import EncodeOptions, VideoInfo, VideoOptions, VideoReader, upscale_video
 from runtime.video.color import ColorTags, Siting
-from runtime.video.frame import LAYOUTS, Frame
+from runtime.video.frame import Frame
 from runtime.video.frame_upscaler import FrameUpscaler
 from runtime.video.join import check_written
 from runtime.video.pipeline import output_info
+from runtime.video.pixels import LAYOUTS
 from runtime.video.relay import StageLoad
 
 FAST = EncodeOptions(preset="ultrafast")
@@ -99,7 +100,7 @@ def test_tags_aspect_rotation_chapters_and_metadata_are_kept(tmp_path: Path) -> 
     before = read_back(make_clip(source, clip))
     result = upscale_video(source, target, NearestUpscaler(), VideoOptions(encode=FAST))
     after = read_back(target)
-    assert after.stream == before.stream | {"size": (64, 48)}
+    assert after.stream == before.stream | {"size": (64, 48), "codec": "hevc"}
     assert (after.metadata["title"], after.metadata["comment"]) == ("a film", "ä")
     assert [
         (c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"]["title"])

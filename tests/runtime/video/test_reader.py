@@ -102,14 +102,14 @@ def test_interlaced_video_is_refused_with_advice(tmp_path: Path) -> None:
     path = make_clip(
         tmp_path / "a.mkv", Clip(codec="mpeg2video", options=options, width=64, height=64)
     )
-    with pytest.raises(ValueError, match=r"is interlaced.*deinterlace it first"):
+    with pytest.raises(ValueError, match=r"is interlaced.*pass --deinterlace"):
         VideoReader(path)
 
 
-def test_rgb_video_is_refused_by_name(tmp_path: Path) -> None:
-    clip = Clip(codec="rawvideo", pixel_format="rgb24", options={})
+def test_unknown_pixel_format_is_refused_by_name(tmp_path: Path) -> None:
+    clip = Clip(codec="rawvideo", pixel_format="bayer_rggb8", options={})
     path = make_clip(tmp_path / "a.nut", clip)
-    with pytest.raises(ValueError, match="pixel format rgb24 is not supported"):
+    with pytest.raises(ValueError, match="pixel format bayer_rggb8 is not supported"):
         VideoReader(path)
 
 

@@ -134,7 +134,7 @@ def test_damaged_frame_is_replaced_by_the_one_before(tmp_path: Path) -> None:
         broken = damaged(make_clip(tmp_path / "a.mp4", INTRA), number)
         timeline = read_timeline(broken)
         plan = plan_segments(timeline, 4)
-        with SegmentReader(broken, timeline, plan, "repeat") as reader:
+        with SegmentReader(broken, timeline, plan, on_error="repeat") as reader:
             frames = [frame for _, frame in reader.frames(range(plan.count))]
             assert reader.damaged == 1
         assert [(frame.pts, frame.duration) for frame in frames] == [

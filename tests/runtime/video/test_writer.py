@@ -10,7 +10,7 @@ from video_support import read_back
 
 from runtime.video import EncodeOptions, Frame, VideoInfo, VideoWriter
 from runtime.video.color import ColorTags, Siting
-from runtime.video.frame import LAYOUTS
+from runtime.video.pixels import LAYOUTS
 
 INFO = VideoInfo(
     width=32,
@@ -71,13 +71,6 @@ def test_encoder_says_nothing_on_the_terminal(
         with VideoWriter(tmp_path / f"{codec}.mp4", INFO, EncodeOptions(codec=codec)) as writer:
             writer.write(frame(0))
     assert capfd.readouterr() == ("", "")
-
-
-def test_lost_hdr_metadata_is_noted(tmp_path: Path) -> None:
-    info = replace(INFO, has_hdr_metadata=True)
-    with VideoWriter(tmp_path / "a.mp4", info) as writer:
-        writer.write(frame(0))
-    assert writer.notes == ["HDR mastering metadata is not carried over; the colour tags are"]
 
 
 def test_frame_that_goes_back_in_time_is_an_error(tmp_path: Path) -> None:
