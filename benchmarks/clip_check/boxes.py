@@ -40,7 +40,9 @@ def tracks_of(path: Path) -> list[Track]:
 
 
 def _track(body: bytes, movie_scale: int) -> Track:
-    boxes = dict(_leaves(body))
+    boxes: dict[bytes, bytes] = {}
+    for name, content in _leaves(body):
+        boxes.setdefault(name, content)  # QuickTime has a second handler, of the data
     header = boxes[b"mdhd"]
     (scale,) = struct.unpack_from(">I", header, 20 if header[0] else 12)
     decode = list(_run_lengths(boxes[b"stts"], ">II"))

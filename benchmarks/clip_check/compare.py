@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ def compare_clips(
     _compare_look(found, before, after, scale)
     _compare_others(found, before, after, shift)
     _compare_chapters(found, before, after, shift)
-    _compare_tags(found, "container", before.tags, after.tags)
+    _compare_all_tags(found, before, after)
     _check_boxes(found, after)
     if pictures and len(before.video.times) == len(after.video.times):
         for line in compare_pictures(source, before.video.index, target, shown):
@@ -157,7 +156,6 @@ def _compare_look(found: Findings, before: ClipFacts, after: ClipFacts, scale: i
         found.add(
             f"video disposition: {new.disposition:#x}, was {old.disposition:#x}", "disposition"
         )
-    _compare_tags(found, "video", old.tags, new.tags)
 
 
 def _compare_matrix(
@@ -280,6 +278,11 @@ def _compare_chapters(
             found.add(f"chapters: chapter {number} is {b}, was {a}", "chapter")
 
 
+def _compare_all_tags(found: Findings, before: ClipFacts, after: ClipFacts) -> None:
+    _compare_tags(found, "container", before.tags, after.tags)
+    _compare_tags(found, "video", before.video.tags, after.video.tags)
+
+
 def _compare_tags(
     found: Findings, where: str, old: Mapping[str, str], new: Mapping[str, str]
 ) -> None:
@@ -289,9 +292,15 @@ def _compare_tags(
         is_own = low in OWN_TAGS or low.startswith(OWN_PREFIXES)
         if is_own or value in FILLERS.get(low, ()) or after.get(low) == value:
             continue
-        if low == "creation_time" and value.startswith("1970"):
+        if low == "creation_time" and (where != "container" or value.startswith("1970")):
+            continue  # Matroska has one for all streams; 1970 is what FFmpeg reads from a 0
+        if low == "location" and _numbers(value) == _numbers(after.get(low, "")):
             continue
         found.add(f"{where}: tag {key} is {after.get(low)!r}, was {value!r}", "tag", low)
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"[+-][0-9.]+", text)]
 
 
 def _check_boxes(found: Findings, clip: ClipFacts) -> None:

@@ -17,7 +17,7 @@ Luma = NDArray[np.float32]
 Chapter = tuple[Fraction, Fraction, str]
 
 ATTACHED_PICTURE = 0x400
-FULL_RANGE = 2
+LIMITED_RANGE, FULL_RANGE = 1, 2
 # Their clocks start anywhere; what a viewer sees starts with the first packet.
 FREE_CLOCKS = frozenset({"mpegts", "mpeg"})
 SIDE_DATA = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS")
@@ -230,7 +230,7 @@ def _look(frame: Any, stream: Any) -> dict[str, Any]:
     colours = [c for c in pixels.components if not c.is_alpha]
     aspect = stream.sample_aspect_ratio
     side_data = _side_data(frame)
-    sample_range = frame.color_range or context.color_range
+    sample_range = frame.color_range or context.color_range or LIMITED_RANGE
     return {
         "bit depth": colours[0].bits,
         "colour model": "RGB" if pixels.is_rgb else "grey" if len(colours) == 1 else "YUV",

@@ -1,0 +1,247 @@
+"""Clips of every kind through ``runtime.upscale``: the right output, or one clear line."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from clip_check.compare import compare_clips
+from clip_zoo import (
+    Sound,
+    Spec,
+    Text,
+    cover_png,
+    cut,
+    flip_bytes,
+    make,
+    move_edit,
+    patch,
+    remux,
+)
+
+from runtime import upscale
+
+ROOT = Path(__file__).parents[3]
+Change = Callable[[Path], Path]
+
+GAPS = (0, 1, 4, 5, 17, 18, 19, 37)
+TWO_AAC = (Sound(language="eng", title="one", disposition=1), Sound(language="deu"))
+CHAPTERS = ((0, 160, "one"), (160, 400, "zw\u00f6lf"))
+ODD_TAGS = {"title": 'a "b" \u00e4\u6f22 \\ | ; = #', "comment": "two\nlines", "artist": "x" * 300}
+HDR10 = (9, 9, 16, 1)
+TURNS = {
+    "90": (0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30),
+    "180": (-(1 << 16), 0, 0, 0, -(1 << 16), 0, 64 << 16, 48 << 16, 1 << 30),
+    "270": (0, -(1 << 16), 0, 1 << 16, 0, 0, 0, 64 << 16, 1 << 30),
+    "flip-x": (-(1 << 16), 0, 0, 0, 1 << 16, 0, 64 << 16, 0, 1 << 30),
+    "flip-y": (1 << 16, 0, 0, 0, -(1 << 16), 0, 0, 48 << 16, 1 << 30),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A clip, where it goes, and what is done to it first."""
+
+    spec: Spec
+    target: str = ".mp4"
+    change: Change | None = None
+    options: tuple[str, ...] = ()
+
+
+RAW = {"codec": "rawvideo", "options": {}}
+MATROSKA = Spec(".mkv", time_base=Fraction(1, 1000), pts=tuple(range(0, 400, 40)))
+DEEP = {"codec": "libx265", "pixels": "yuv420p10le", "size": (96, 80)}
+
+GOOD: dict[str, Case] = {
+    # Times.
+    "constant-mp4": Case(Spec()),
+    "constant-mov": Case(Spec(".mov"), ".mov"),
+    "constant-mkv": Case(MATROSKA, ".mkv"),
+    "constant-webm": Case(replace(MATROSKA, suffix=".webm", codec="libvpx-vp9"), ".webm"),
+    "vp8": Case(replace(MATROSKA, suffix=".webm", codec="libvpx"), ".webm"),
+    "ts": Case(Spec(".ts", sounds=(Sound(),)), ".mp4"),
+    "ts-to-mkv": Case(Spec(".ts", sounds=(Sound(),)), ".mkv"),
+    "ts-late": Case(
+        Spec(".ts", sounds=(Sound(),), muxer={"output_ts_offset": "4000"}), ".mp4"
+    ),
+    "ts-mpeg2": Case(Spec(".ts", codec="mpeg2video", sounds=(Sound("mp2"),)), ".mp4"),
+    "avi-mpeg4": Case(Spec(".avi", codec="mpeg4", sounds=(Sound("libmp3lame"),)), ".mp4"),
+    "avi-b-frames": Case(Spec(".avi"), ".mkv"),
+    "avi-pcm": Case(Spec(".avi", codec="mjpeg", pixels="yuvj420p", sounds=(Sound("pcm_s16le"),)), ".mkv"),
+    "flv": Case(Spec(".flv", sounds=(Sound(),)), ".mp4"),
+    "nut": Case(Spec(".nut", **RAW), ".mp4"),
+    "mpg": Case(Spec(".mpg", codec="mpeg1video", sounds=(Sound("mp2"),)), ".mp4"),
+    "mpg-vob": Case(Spec(".vob", codec="mpeg2video", sounds=(Sound("ac3"),)), ".mkv"),
+    "wmv": Case(Spec(".wmv", codec="wmv2", sounds=(Sound("wmav2"),)), ".mkv"),
+    "3gp": Case(Spec(".3gp", codec="h263", size=(176, 144)), ".mp4"),
+    "h264-elementary": Case(Spec(".h264"), ".mp4"),
+    "gif": Case(Spec(".gif", codec="gif", pixels="rgb8"), ".mkv"),
+    "variable-mp4": Case(Spec(pts=GAPS, sounds=(Sound(),))),
+    "variable-mp4-30000": Case(Spec(time_base=Fraction(1001, 30000), pts=GAPS), ".mov"),
+    "variable-mkv": Case(replace(MATROSKA, pts=tuple(41 * p for p in GAPS)), ".mkv"),
+    "variable-mkv-to-mp4": Case(replace(MATROSKA, pts=tuple(41 * p for p in GAPS)), ".mp4"),
+    "variable-mp4-to-mkv": Case(Spec(time_base=Fraction(1, 90000), pts=tuple(4001 * p for p in GAPS)), ".mkv"),
+    "late-mp4": Case(Spec(pts=tuple(range(7, 17)), sounds=(Sound(),))),
+    "late-mp4-silent": Case(Spec(pts=tuple(range(7, 17)))),
+    "late-sound": Case(Spec(sounds=(Sound(start=0.2),))),
+    "late-both": Case(Spec(pts=tuple(range(7, 17)), sounds=(Sound(start=0.2),))),
+    "late-mkv": Case(replace(MATROSKA, pts=tuple(range(280, 680, 40)), sounds=(Sound(),)), ".mkv"),
+    "late-mp4-to-mkv": Case(Spec(pts=tuple(range(7, 17)), sounds=(Sound("ac3"),)), ".mkv"),
+    "ticks-90000": Case(Spec(time_base=Fraction(1, 90000), pts=tuple(range(0, 36036, 3003)))),
+    "ticks-1000000": Case(Spec(time_base=Fraction(1, 1_000_000), pts=tuple(range(7, 400000, 33367)), sounds=(Sound(),))),
+    "ticks-30030000": Case(Spec(time_base=Fraction(1, 30_030_000), pts=tuple(range(0, 9_009_000, 1_001_000)), sounds=(Sound(),))),
+    "ticks-1001-30000": Case(Spec(time_base=Fraction(1001, 30000), rate=Fraction(30000, 1001))),
+    "one-frame": Case(Spec(pts=(0,))),
+    "one-frame-mkv": Case(replace(MATROSKA, pts=(0,)), ".mkv"),
+    "two-frames": Case(Spec(pts=(0, 3), durations=(3, 5))),
+    "two-frames-webm": Case(replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", pts=(0, 40)), ".webm"),
+    "three-frames": Case(Spec(pts=(0, 3, 4), durations=(3, 1, 9))),
+    "long-last-frame": Case(Spec(durations=(1,) * 9 + (40,))),
+    "long-last-frame-mkv": Case(replace(MATROSKA, durations=(40,) * 9 + (1600,)), ".mkv"),
+    "long-last-frame-hevc": Case(Spec(durations=(1,) * 9 + (40,), **{**DEEP})),
+    "b-pyramid": Case(Spec(pts=tuple(range(20)), options={"preset": "medium", "bf": "8", "x264-params": "b-pyramid=normal:b-adapt=0:ref=8"})),
+    "negative-cts": Case(Spec(muxer={"movflags": "negative_cts_offsets"}, sounds=(Sound(),))),
+    "fragmented": Case(Spec(muxer={"movflags": "frag_keyframe+empty_moov"}, sounds=(Sound(),))),
+    "faststart": Case(Spec(muxer={"movflags": "faststart"}, sounds=(Sound(),))),
+    "no-edit-list": Case(Spec(muxer={"use_editlist": "0"}, sounds=(Sound(),))),
+    "edit-cuts-start": Case(Spec(sounds=(Sound(),)), change=lambda p: patch(p, move_edit(3, 512))),
+    "edit-cuts-part-of-a-frame": Case(Spec(time_base=Fraction(1, 12800), pts=tuple(range(0, 5120, 512))), change=lambda p: patch(p, move_edit(1, 700))),
+    "edit-cuts-end": Case(Spec(sounds=(Sound(),)), change=lambda p: patch(p, shorten_edit)),
+    # Sound, text, the rest.
+    "two-aac": Case(Spec(sounds=TWO_AAC)),
+    "two-aac-to-mkv": Case(Spec(sounds=TWO_AAC), ".mkv"),
+    "second-sound-default": Case(Spec(sounds=(Sound(language="eng"), Sound(language="deu", disposition=1)))),
+    "opus-mp4": Case(Spec(sounds=(Sound("libopus", "eng"), Sound("libopus", "fra")))),
+    "flac-mp4": Case(Spec(sounds=(Sound("flac"),))),
+    "mp3-mp4": Case(Spec(sounds=(Sound("libmp3lame"),))),
+    "ac3-mp4": Case(Spec(sounds=(Sound("ac3"), Sound("eac3")))),
+    "alac-mov": Case(Spec(".mov", sounds=(Sound("alac"),)), ".mov"),
+    "pcm-mov": Case(Spec(".mov", sounds=(Sound("pcm_s16le"), Sound("pcm_s24le"))), ".mov"),
+    "pcm-mov-to-mkv": Case(Spec(".mov", sounds=(Sound("pcm_s16le"),)), ".mkv"),
+    "pcm-mkv": Case(replace(MATROSKA, sounds=(Sound("pcm_s16le"), Sound("pcm_f32le"))), ".mkv"),
+    "many-sounds-mkv": Case(
+        replace(MATROSKA, sounds=tuple(Sound(c, "eng", c) for c in ("aac", "libopus", "flac", "libmp3lame", "ac3", "eac3", "mp2", "alac"))),
+        ".mkv",
+    ),
+    "vorbis-opus-webm": Case(replace(MATROSKA, suffix=".webm", codec="libvpx", sounds=(Sound("vorbis", "eng", layout="stereo"), Sound("libopus", "deu"))), ".webm"),
+    "vorbis-ogv": Case(Spec(".ogv", codec="libvpx", sounds=(Sound("vorbis", layout="stereo"),)), ".mkv"),
+    "vorbis-mkv-to-mp4": Case(replace(MATROSKA, sounds=(Sound("vorbis", layout="stereo"),)), ".mp4"),
+    "dispositions-mkv": Case(replace(MATROSKA, sounds=(Sound(disposition=1), Sound(disposition=8), Sound(disposition=0x100)), texts=(Text(disposition=0x40), Text(disposition=0x80))), ".mkv"),
+    "dispositions-mp4": Case(Spec(sounds=(Sound(disposition=1), Sound(disposition=8), Sound(disposition=0x100)), texts=(Text("mov_text", disposition=0x40),))),
+    "mov-text": Case(Spec(texts=(Text("mov_text", "eng"), Text("mov_text", "deu")))),
+    "mov-text-to-mkv": Case(Spec(texts=(Text("mov_text", "eng"),)), ".mkv"),
+    "subrip-mkv": Case(replace(MATROSKA, texts=(Text("subrip", "eng", "one"), Text("subrip", "deu", disposition=0x40))), ".mkv"),
+    "subrip-to-mp4": Case(replace(MATROSKA, texts=(Text("subrip", "eng"),)), ".mp4"),
+    "ass-mkv": Case(replace(MATROSKA, texts=(Text("ass", "eng"),), attachments=(("a.ttf", "font/ttf", b"font" * 99),)), ".mkv"),
+    "pgs-mkv": Case(replace(MATROSKA, texts=(Text("hdmv_pgs_subtitle", "eng"),)), ".mkv"),
+    "pgs-to-mp4": Case(replace(MATROSKA, texts=(Text("hdmv_pgs_subtitle", "eng"),)), ".mp4"),
+    "attachments-mkv": Case(replace(MATROSKA, attachments=(("a.ttf", "font/ttf", b"font" * 99), ("b \u00e4.bin", "application/octet-stream", bytes(range(256))))), ".mkv"),
+    "attachments-to-mp4": Case(replace(MATROSKA, attachments=(("a.ttf", "font/ttf", b"font" * 99),)), ".mp4"),
+    "cover-mkv": Case(replace(MATROSKA, cover=True), ".mkv"),
+    "cover-mp4": Case(Spec(cover=True)),
+    "cover-mp4-to-mkv": Case(Spec(cover=True), ".mkv"),
+    "cover-mkv-to-mp4": Case(replace(MATROSKA, cover=True), ".mp4"),
+    "chapters-mp4": Case(Spec(chapters=CHAPTERS)),
+    "chapters-mkv": Case(replace(MATROSKA, chapters=CHAPTERS), ".mkv"),
+    "chapters-webm": Case(replace(MATROSKA, suffix=".webm", codec="libvpx", chapters=CHAPTERS), ".webm"),
+    "chapters-mkv-to-mp4": Case(replace(MATROSKA, chapters=CHAPTERS), ".mp4"),
+    "chapters-mp4-to-mkv": Case(Spec(chapters=CHAPTERS, sounds=(Sound(),)), ".mkv"),
+    "odd-tags-mp4": Case(Spec(tags=ODD_TAGS)),
+    "odd-tags-mkv": Case(replace(MATROSKA, tags=ODD_TAGS | {"MY OWN TAG": "1"}, video_tags={"title": "the \u00e4 picture", "language": "jpn"}), ".mkv"),
+    "own-tags-to-mp4": Case(replace(MATROSKA, tags={"MY_OWN_TAG": "1"}), ".mp4"),
+    "own-tags-mp4": Case(Spec(tags={"my_own_tag": "1"}, muxer={"movflags": "use_metadata_tags"})),
+    "video-title-mp4": Case(Spec(video_tags={"title": "the picture", "language": "jpn"})),
+    "creation-time": Case(Spec(tags={"creation_time": "2020-02-03T04:05:06.000000Z"})),
+    # Pictures.
+    "ten-bits": Case(Spec(**DEEP)),
+    "ten-bits-mkv": Case(replace(MATROSKA, **DEEP), ".mkv"),
+    "ten-bits-h264": Case(Spec(pixels="yuv420p10le")),
+    "ten-bits-vp9": Case(replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", pixels="yuv420p10le"), ".webm"),
+    "twelve-bits": Case(Spec(**{**DEEP, "pixels": "yuv422p12le"}), ".mkv"),
+    "prores": Case(Spec(".mov", codec="prores_ks", pixels="yuv422p10le", options={}), ".mov"),
+    "prores-4444": Case(Spec(".mov", codec="prores_ks", pixels="yuva444p10le", options={}), ".mov"),
+    "full-range": Case(Spec(colors=(1, 1, 1, 2))),
+    "full-range-mjpeg": Case(Spec(".avi", codec="mjpeg", pixels="yuvj420p"), ".mp4"),
+    "full-range-vp9": Case(replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", colors=(1, 1, 1, 2)), ".webm"),
+    "yuv422": Case(Spec(pixels="yuv422p")),
+    "yuv444": Case(Spec(pixels="yuv444p")),
+    "yuv411": Case(Spec(".mkv", codec="ffv1", pixels="yuv411p"), ".mkv"),
+    "grey": Case(Spec(".mkv", codec="ffv1", pixels="gray"), ".mkv"),
+    "grey-h264": Case(Spec(pixels="gray")),
+    "grey-16": Case(Spec(".mkv", codec="ffv1", pixels="gray16le"), ".mkv"),
+    "rgb-h264": Case(Spec(codec="libx264rgb", pixels="rgb24")),
+    "rgb-ffv1": Case(Spec(".mkv", codec="ffv1", pixels="bgr0"), ".mkv"),
+    "alpha-qtrle": Case(Spec(".mov", codec="qtrle", pixels="argb", options={}), ".mov"),
+    "alpha-ffv1": Case(Spec(".mkv", codec="ffv1", pixels="yuva420p"), ".mkv"),
+    "alpha-vp9": Case(replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", pixels="yuva420p"), ".webm"),
+    "odd-size": Case(Spec(size=(63, 47), pixels="yuv444p")),
+    "odd-size-vp9": Case(replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", size=(63, 47)), ".webm"),
+    "odd-size-ffv1": Case(Spec(".mkv", codec="ffv1", size=(63, 47)), ".mkv"),
+    "tiny-size": Case(Spec(".mkv", codec="ffv1", size=(2, 2)), ".mkv"),
+    "aspect-mp4": Case(Spec(aspect=Fraction(16, 11))),
+    "aspect-mkv": Case(replace(MATROSKA, aspect=Fraction(16, 11)), ".mkv"),
+    "aspect-mkv-to-mp4": Case(replace(MATROSKA, aspect=Fraction(16, 11)), ".mp4"),
+    "aspect-webm": Case(replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", aspect=Fraction(4, 3)), ".webm"),
+    "hdr-tags": Case(Spec(colors=HDR10, **DEEP)),
+    "hdr-tags-mkv": Case(replace(MATROSKA, colors=HDR10, **DEEP), ".mkv"),
+    "hdr-tags-webm": Case(replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", pixels="yuv420p10le", colors=HDR10), ".webm"),
+    "bt709-mov": Case(Spec(".mov", colors=(1, 1, 1, 1)), ".mov"),
+    "bt601-mkv": Case(replace(MATROSKA, colors=(6, 6, 6, 1)), ".mkv"),
+    **{f"turn-{name}": Case(Spec(matrix=turn)) for name, turn in TURNS.items()},
+    **{f"turn-{name}-mov-to-mkv": Case(Spec(".mov", matrix=turn), ".mkv") for name, turn in TURNS.items()},
+    "turn-and-aspect": Case(Spec(matrix=TURNS["90"], aspect=Fraction(4, 3))),
+    # Broken, but right in the end.
+    "mkv-named-mp4": Case(replace(MATROSKA, sounds=(Sound(),)), change=lambda p: p.rename(p.with_suffix(".mp4"))),
+    "garbage-behind-mp4": Case(Spec(), change=lambda p: patch(p, lambda d: d.extend(b"garbage" * 99))),
+}
+
+# Findings: what is wrong today, by name of the case.
+KNOWN: dict[str, str] = {}
+
+
+def shorten_edit(data: bytearray) -> None:
+    """Let every edit end after three quarters of its length."""
+    place = -1
+    while (place := data.find(b"elst", place + 1)) >= 0:
+        at = place + 12
+        length = int.from_bytes(data[at : at + 4], "big")
+        data[at : at + 4] = (length * 3 // 4).to_bytes(4, "big")
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, list[str], str]:
+    """Exit code, notes and stderr."""
+    code = upscale.main([*(str(arg) for arg in args), "--json", "--preset", "ultrafast"])
+    out, err = capsys.readouterr()
+    result = json.loads(out.splitlines()[-1]) if out else {}
+    return code, result.get("notes", []), err
+
+
+def parameters() -> list[object]:
+    marks = {name: pytest.mark.xfail(strict=True, reason=reason) for name, reason in KNOWN.items()}
+    return [
+        pytest.param(case, id=name, marks=[marks[name]] if name in marks else [])
+        for name, case in GOOD.items()
+    ]
+
+
+@pytest.mark.parametrize("case", parameters())
+def test_clip_comes_out_right(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], case: Case
+) -> None:
+    source = make(tmp_path, case.spec)
+    if case.change:
+        source = case.change(source)
+    target = tmp_path / "out" / f"out{case.target}"
+    target.parent.mkdir()
+    code, notes, err = run(capsys, source, target, *case.options)
+    assert (code, err) == (0, "")
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+    assert compare_clips(source, target, notes=notes).wrong == []
