@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from clip_check.compare import compare_clips
+
 from runtime.atomic import written_beside
 from runtime.cli import run_main
 

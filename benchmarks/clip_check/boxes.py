@@ -17,7 +17,9 @@ class Track:
 
     handler: str
     shown: tuple[Fraction, ...]
+    # When the edit list ends, and when the last sample does by its own duration.
     end: Fraction
+    last: Fraction
     # Half a unit of the movie's clock, in which edits are counted.
     rounding: Fraction
 
@@ -54,29 +56,34 @@ def _track(body: bytes, movie_scale: int) -> Track:
     composed.sort()
     edits = _edits(boxes.get(b"elst"))
     if not edits:
-        shown = tuple(Fraction(at, scale) for at, _ in composed)
-        end = max((Fraction(at + length, scale) for at, length in composed), default=Fraction(0))
-    else:
-        shown, end = _edited(composed, edits, scale, movie_scale)
-    return Track(boxes[b"hdlr"][8:12].decode("latin-1"), shown, end, Fraction(1, 2 * movie_scale))
+        edits = [(0, 0)]
+    shown, end = _edited(composed, edits, scale, movie_scale)
+    last = max((at + length for at, length in shown), default=Fraction(0))
+    return Track(
+        handler=boxes[b"hdlr"][8:12].decode("latin-1"),
+        shown=tuple(at for at, _ in shown),
+        end=end or last,
+        last=last,
+        rounding=Fraction(1, 2 * movie_scale),
+    )
 
 
 def _edited(
     composed: list[tuple[int, int]], edits: list[tuple[int, int]], scale: int, movie_scale: int
-) -> tuple[tuple[Fraction, ...], Fraction]:
-    """Samples that begin within an edit, at the times at which the edit shows them."""
+) -> tuple[list[tuple[Fraction, Fraction]], Fraction]:
+    """Time and duration of the samples that begin within an edit; when the last edit ends."""
     shown, start = [], Fraction(0)
     for duration, media_time in edits:
         length = Fraction(duration, movie_scale)
         if media_time >= 0:
             # Edits end on the movie's coarser clock: a sample may begin up to half a unit later.
-            last = length + Fraction(1, 2 * movie_scale)
-            for at, _ in composed:
+            limit = length + Fraction(1, 2 * movie_scale)
+            for at, ticks in composed:
                 offset = Fraction(at - media_time, scale)
-                if offset >= 0 and (duration == 0 or offset < last):
-                    shown.append(start + offset)
+                if offset >= 0 and (duration == 0 or offset < limit):
+                    shown.append((start + offset, Fraction(ticks, scale)))
         start += length
-    return tuple(shown), start
+    return shown, start
 
 
 def _edits(box: bytes | None) -> list[tuple[int, int]]:

@@ -23,12 +23,13 @@ from clip_check.pictures import compare_pictures
 
 # What a muxer writes itself, or what was true of the first file alone.
 OWN_TAGS = frozenset(
-    {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id"}
-    | {"alpha_mode", "timecode"}
+    {"major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration"}
+    | {"vendor_id", "alpha_mode"}
 )
 OWN_PREFIXES = ("bps", "number_of_", "_statistics_", "duration-")
 # Written by FFmpeg where a track has none.
 FILLERS = {"language": {"und"}, "handler_name": {"VideoHandler", "SoundHandler", "SubtitleHandler"}}
+DEFAULT = 1
 ADTS_SYNC, ADTS_HEADER = b"\xff", 7
 
 
@@ -109,11 +110,10 @@ def _compare_times(found: Findings, before: ClipFacts, after: ClipFacts) -> Frac
             f"times: {len(off)} frames are off, first frame {off[0] + 1} by "
             f"{float(b - a - shift):+.6f} s"
         )
-    ends = _end(before), _end(after)
-    if ends[0] is not None and ends[1] is not None:
-        off_by = ends[1] - ends[0] - shift
-        if abs(off_by) > 2 * tick + Fraction(1, 1000):
-            found.add(f"duration: the last frame ends {float(off_by):+.6f} s off", "duration")
+    apart = [b - a - shift for a in _ends(before) for b in _ends(after)]
+    if apart and min(map(abs, apart)) > 2 * tick + Fraction(1, 1000):
+        text = f"duration: the last frame ends {float(min(apart, key=abs)):+.6f} s off"
+        found.add(text, "duration")
     return shift
 
 
@@ -124,15 +124,16 @@ def tolerance(old: Fraction, new: Fraction) -> Fraction:
     return new
 
 
-def _end(clip: ClipFacts) -> Fraction | None:
-    """When the last frame leaves the screen."""
-    if ".mp4" in clip.path.suffix or clip.format.startswith("mov"):
+def _ends(clip: ClipFacts) -> list[Fraction]:
+    """When the last frame leaves the screen; several answers where an MP4 contradicts itself."""
+    ends = [] if clip.video.end is None else [clip.video.end]
+    if clip.format.startswith("mov"):
         shown = [track for track in tracks_of(clip.path) if track.handler == "vide"]
-        order = [stream.index for stream in clip.others if stream.kind == "video"]
+        order = [stream.index for stream in clip.others if stream.kind in ("video", "cover")]
         place = sum(index < clip.video.index for index in order)
         if place < len(shown):
-            return shown[place].end
-    return clip.video.end
+            ends += [shown[place].end, shown[place].last]
+    return ends
 
 
 def _compare_look(found: Findings, before: ClipFacts, after: ClipFacts, scale: int) -> None:
@@ -140,8 +141,9 @@ def _compare_look(found: Findings, before: ClipFacts, after: ClipFacts, scale: i
     wanted = (old.size[0] * scale, old.size[1] * scale)
     if new.size != wanted:
         found.add(f"size: {new.size} is not {wanted}")
+    is_grey = old.look["colour model"] == "grey" and new.neutral
     for name, value in old.look.items():
-        if new.look[name] == value:
+        if new.look[name] == value or (is_grey and name in ("colour model", "chroma")):
             continue
         is_hdr = isinstance(value, bytes) or value is None
         words = ("hdr",) if is_hdr else (name.split()[-1],)
@@ -149,25 +151,24 @@ def _compare_look(found: Findings, before: ClipFacts, after: ClipFacts, scale: i
         found.add(f"{name}: {shown[1]}, was {shown[0]}", *words)
     if old.captioned != new.captioned:
         found.add(f"captions: in {new.captioned} frames, were in {old.captioned}", "caption")
-    _compare_matrix(found, old.matrix, new.matrix, scale)
-    if bool(old.disposition & 1) != bool(new.disposition & 1) and after.others:
-        found.add(f"video disposition: {new.disposition:#x}, was {old.disposition:#x}")
-    elif (old.disposition | 1) != (new.disposition | 1):
-        found.add(
-            f"video disposition: {new.disposition:#x}, was {old.disposition:#x}", "disposition"
-        )
+    holds_shift = after.format.startswith("mov")
+    _compare_matrix(found, old.matrix, new.matrix, scale if holds_shift else None)
+    if old.disposition | DEFAULT != new.disposition | DEFAULT:
+        text = f"video disposition: {new.disposition:#x}, was {old.disposition:#x}"
+        found.add(text, "disposition")
 
 
 def _compare_matrix(
-    found: Findings, old: tuple[int, ...], new: tuple[int, ...], scale: int
+    found: Findings, old: tuple[int, ...], new: tuple[int, ...], scale: int | None
 ) -> None:
+    """Compare display matrices; with a scale also the shift, which Matroska cannot hold."""
     identity = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
     old, new = old or identity, new or identity
     turn = (0, 1, 3, 4)
     is_turned = all(abs(old[i] - new[i]) <= 1 for i in turn) and old[8] == new[8]
     if not is_turned:
         found.add(f"rotation: matrix {new}, was {old}", "rotat")
-    elif any(abs(old[i] * scale - new[i]) > 1 << 16 for i in (6, 7)):
+    elif scale and any(abs(old[i] * scale - new[i]) > 1 << 16 for i in (6, 7)):
         found.add(f"rotation: shifted by {new[6:8]}, was {old[6:8]} at scale {scale}", "rotat")
 
 
@@ -202,14 +203,15 @@ def _same(old: StreamFacts, new: StreamFacts) -> bool:
 
 def _compare_stream(found: Findings, old: StreamFacts, new: StreamFacts, shift: Fraction) -> None:
     name = f"{old.kind} stream {old.index} ({old.codec})"
-    if old.codec != new.codec:
+    if old.codec != new.codec and not (_is_mpeg(old.codec) and _is_mpeg(new.codec)):
         found.add(f"{name}: codec {new.codec}", old.kind, str(old.index))
         return
     if old.shape != new.shape:
         found.add(f"{name}: {new.shape}, was {old.shape}")
     _compare_tags(found, name, old.tags, new.tags)
-    if old.disposition | 1 != new.disposition | 1 or (
-        old.kind == "audio" and old.disposition != new.disposition and old.disposition & 1
+    if old.disposition | DEFAULT != new.disposition | DEFAULT or (
+        # A default stream must stay one; MP4 makes the first of a kind the default.
+        old.disposition & DEFAULT & ~new.disposition
     ):
         text = f"{name}: disposition {new.disposition:#x}, was {old.disposition:#x}"
         found.add(text, "disposition")
@@ -234,6 +236,11 @@ def _compare_stream(found: Findings, old: StreamFacts, new: StreamFacts, shift: 
         wrong = [a for a, b in pairs if a.duration and abs(a.duration - b.duration) > 2 * tick]
         if wrong:
             found.add(f"{name}: {len(wrong)} packets have other durations")
+
+
+def _is_mpeg(codec: str) -> bool:
+    """MPEG audio: MP4 has one name for all its layers."""
+    return codec.startswith(("mp1", "mp2", "mp3"))
 
 
 def _is_regrouped(codec: str) -> bool:
@@ -287,6 +294,9 @@ def _compare_tags(
     found: Findings, where: str, old: Mapping[str, str], new: Mapping[str, str]
 ) -> None:
     after = {key.lower(): value for key, value in new.items()}
+    # FFmpeg reads the title of an MP4 track as its name.
+    after.setdefault("name", after.get("title", ""))
+    after.setdefault("title", after["name"])
     for key, value in old.items():
         low = key.lower()
         is_own = low in OWN_TAGS or low.startswith(OWN_PREFIXES)

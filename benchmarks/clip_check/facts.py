@@ -43,7 +43,7 @@ class StreamFacts:
     time_base: Fraction
     tags: Mapping[str, str]
     disposition: int
-    # Sample rate, layout; width and height of a cover.
+    # Sample rate, channels; width and height of a cover.
     shape: tuple[Any, ...]
     packets: tuple[Packet, ...]
 
@@ -66,6 +66,8 @@ class VideoFacts:
     end: Fraction | None
     damaged: int
     captioned: int
+    # Whether the chroma of the first frame is that of grey.
+    neutral: bool
 
 
 @dataclass(frozen=True)
@@ -137,12 +139,13 @@ def read_facts(path: Path, index: int) -> ClipFacts:
             tags=dict(main.metadata),
             disposition=int(main.disposition),
             size=(first.width, first.height),
-            look=_look(first, main),
+            look=_look(first, main) | ({"alpha": True} if frames.alpha else {}),
             matrix=_matrix(first),
             times=times,
             end=None if not ends or None in ends else max(ends),
             damaged=frames.damaged,
             captioned=frames.captioned,
+            neutral=_is_neutral(first),
         )
         return ClipFacts(
             path=path,
@@ -174,9 +177,11 @@ class _Frames:
     def __init__(self) -> None:
         self.first: Any = None
         self.times: list[Fraction | None] = []
-        self.damaged = self.captioned = 0
+        self.damaged = self.captioned = self.alpha = 0
 
     def add(self, packet: Any) -> None:
+        # VP8 and VP9 keep alpha in a stream within the stream.
+        self.alpha += packet.has_sidedata("matroska_block_additional")
         try:
             frames = packet.decode()
         except av.FFmpegError:
@@ -203,7 +208,7 @@ def _stream(stream: Any, packets: list[Packet]) -> StreamFacts:
     context = stream.codec_context
     shape: tuple[Any, ...] = ()
     if stream.type == "audio":
-        shape = (context.sample_rate, context.layout.name)
+        shape = (context.sample_rate, len(context.layout.channels))
     if stream.type == "video":
         shape = (context.width, context.height)
     if stream.type == "attachment":
@@ -235,7 +240,7 @@ def _look(frame: Any, stream: Any) -> dict[str, Any]:
         "bit depth": colours[0].bits,
         "colour model": "RGB" if pixels.is_rgb else "grey" if len(colours) == 1 else "YUV",
         "chroma": (pixels.chroma_width(64), pixels.chroma_height(64)) if colours[1:] else (),
-        "alpha": len(colours) < len(pixels.components) or stream.metadata.get("alpha_mode") == "1",
+        "alpha": len(colours) < len(pixels.components),
         "matrix": _specified(frame.colorspace, context.colorspace),
         "primaries": _specified(frame.color_primaries, context.color_primaries),
         "transfer": _specified(frame.color_trc, context.color_trc),
@@ -263,6 +268,13 @@ def _side_data(frame: Any) -> dict[str, bytes]:
 def _matrix(frame: Any) -> tuple[int, ...]:
     data = _side_data(frame).get("DISPLAYMATRIX", b"")
     return struct.unpack("=9i", data) if len(data) == 36 else ()
+
+
+def _is_neutral(frame: Any) -> bool:
+    if frame.format.is_rgb:
+        return False
+    chroma = frame.reformat(format="yuv444p").to_ndarray()[1:]
+    return bool(np.abs(chroma.astype(int) - 128).max() <= 2)
 
 
 def _luma(frame: Any) -> Luma:

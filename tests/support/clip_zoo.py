@@ -34,6 +34,9 @@ class Sound:
     layout: str = "mono"
     # Seconds before the first sample.
     start: float = 0.0
+    # As long as the pictures if it is 0.
+    seconds: float = 0.0
+    rate: int = SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,9 @@ def _add_video(container: Any, spec: Spec, base: Fraction) -> Any:
 
 
 def _frame(spec: Spec, index: int, base: Fraction) -> Any:
-    frame = av.VideoFrame.from_ndarray(picture(index, spec.size), format="yuv444p", channel_last=False)
+    frame = av.VideoFrame.from_ndarray(
+        picture(index, spec.size), format="yuv444p", channel_last=False
+    )
     if spec.pixels != "yuv444p":
         frame = frame.reformat(format=spec.pixels)
     frame.pts, frame.time_base = spec.pts[index], base
@@ -159,8 +164,9 @@ def _frame(spec: Spec, index: int, base: Fraction) -> Any:
 
 def _add_sound(container: Any, sound: Sound) -> Any:
     options = {"strict": "experimental"} if sound.codec == "vorbis" else {}
-    stream = container.add_stream(sound.codec, rate=SAMPLE_RATE, options=options)
+    stream = container.add_stream(sound.codec, rate=sound.rate, options=options)
     stream.codec_context.layout = sound.layout
+    stream.codec_context.bit_rate = 128_000
     stream.metadata.update(_named(sound))
     if sound.disposition:
         stream.disposition = sound.disposition
@@ -171,7 +177,7 @@ def _sound_packets(stream: Any, sound: Sound, seconds: float) -> list[Any]:
     context = stream.codec_context
     context.open(strict=False)
     step = context.frame_size or 1024
-    total = int(seconds * SAMPLE_RATE)
+    total = int((sound.seconds or seconds) * sound.rate)
     packets: list[Any] = []
     for start in range(0, total, step):
         at = np.arange(start, min(start + step, total))
@@ -179,9 +185,9 @@ def _sound_packets(stream: Any, sound: Sound, seconds: float) -> list[Any]:
         channels = len(context.layout.channels)
         samples = np.ascontiguousarray(np.tile(tone, (channels, 1)))
         frame = av.AudioFrame.from_ndarray(samples, format="s16p", layout=sound.layout)
-        frame.sample_rate, frame.pts = SAMPLE_RATE, start + int(sound.start * SAMPLE_RATE)
-        frame.time_base = Fraction(1, SAMPLE_RATE)
-        resampler = av.AudioResampler(context.format.name, sound.layout, SAMPLE_RATE, step)
+        frame.sample_rate, frame.pts = sound.rate, start + round(sound.start * sound.rate)
+        frame.time_base = Fraction(1, sound.rate)
+        resampler = av.AudioResampler(context.format.name, sound.layout, sound.rate, step)
         for item in resampler.resample(frame) + resampler.resample(None):
             item.pts = frame.pts
             packets += stream.encode(item)

@@ -7,14 +7,19 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
+import numpy as np
 import pytest
 from clip_check.compare import compare_clips
+from clip_check.facts import read_facts
 from clip_zoo import (
+    PARAMETER_SETS,
     Sound,
     Spec,
     Text,
@@ -24,13 +29,13 @@ from clip_zoo import (
     make,
     move_edit,
     patch,
-    remux,
 )
 
 from runtime import upscale
 
 ROOT = Path(__file__).parents[3]
 Change = Callable[[Path], Path]
+Hostile = Callable[[Path], Path]
 
 GAPS = (0, 1, 4, 5, 17, 18, 19, 37)
 TWO_AAC = (Sound(language="eng", title="one", disposition=1), Sound(language="deu"))
@@ -53,11 +58,11 @@ class Case:
     spec: Spec
     target: str = ".mp4"
     change: Change | None = None
-    options: tuple[str, ...] = ()
 
 
 RAW = {"codec": "rawvideo", "options": {}}
 MATROSKA = Spec(".mkv", time_base=Fraction(1, 1000), pts=tuple(range(0, 400, 40)))
+AV1 = {"codec": "libsvtav1", "pixels": "yuv420p10le", "size": (64, 64)}
 DEEP = {"codec": "libx265", "pixels": "yuv420p10le", "size": (96, 80)}
 
 GOOD: dict[str, Case] = {
@@ -69,13 +74,13 @@ GOOD: dict[str, Case] = {
     "vp8": Case(replace(MATROSKA, suffix=".webm", codec="libvpx"), ".webm"),
     "ts": Case(Spec(".ts", sounds=(Sound(),)), ".mp4"),
     "ts-to-mkv": Case(Spec(".ts", sounds=(Sound(),)), ".mkv"),
-    "ts-late": Case(
-        Spec(".ts", sounds=(Sound(),), muxer={"output_ts_offset": "4000"}), ".mp4"
-    ),
+    "ts-late": Case(Spec(".ts", sounds=(Sound(),), muxer={"output_ts_offset": "4000"}), ".mp4"),
     "ts-mpeg2": Case(Spec(".ts", codec="mpeg2video", sounds=(Sound("mp2"),)), ".mp4"),
     "avi-mpeg4": Case(Spec(".avi", codec="mpeg4", sounds=(Sound("libmp3lame"),)), ".mp4"),
     "avi-b-frames": Case(Spec(".avi"), ".mkv"),
-    "avi-pcm": Case(Spec(".avi", codec="mjpeg", pixels="yuvj420p", sounds=(Sound("pcm_s16le"),)), ".mkv"),
+    "avi-pcm": Case(
+        Spec(".avi", codec="mjpeg", pixels="yuvj420p", sounds=(Sound("pcm_s16le"),)), ".mkv"
+    ),
     "flv": Case(Spec(".flv", sounds=(Sound(),)), ".mp4"),
     "nut": Case(Spec(".nut", **RAW), ".mp4"),
     "mpg": Case(Spec(".mpg", codec="mpeg1video", sounds=(Sound("mp2"),)), ".mp4"),
@@ -88,7 +93,9 @@ GOOD: dict[str, Case] = {
     "variable-mp4-30000": Case(Spec(time_base=Fraction(1001, 30000), pts=GAPS), ".mov"),
     "variable-mkv": Case(replace(MATROSKA, pts=tuple(41 * p for p in GAPS)), ".mkv"),
     "variable-mkv-to-mp4": Case(replace(MATROSKA, pts=tuple(41 * p for p in GAPS)), ".mp4"),
-    "variable-mp4-to-mkv": Case(Spec(time_base=Fraction(1, 90000), pts=tuple(4001 * p for p in GAPS)), ".mkv"),
+    "variable-mp4-to-mkv": Case(
+        Spec(time_base=Fraction(1, 90000), pts=tuple(4001 * p for p in GAPS)), ".mkv"
+    ),
     "late-mp4": Case(Spec(pts=tuple(range(7, 17)), sounds=(Sound(),))),
     "late-mp4-silent": Case(Spec(pts=tuple(range(7, 17)))),
     "late-sound": Case(Spec(sounds=(Sound(start=0.2),))),
@@ -96,29 +103,67 @@ GOOD: dict[str, Case] = {
     "late-mkv": Case(replace(MATROSKA, pts=tuple(range(280, 680, 40)), sounds=(Sound(),)), ".mkv"),
     "late-mp4-to-mkv": Case(Spec(pts=tuple(range(7, 17)), sounds=(Sound("ac3"),)), ".mkv"),
     "ticks-90000": Case(Spec(time_base=Fraction(1, 90000), pts=tuple(range(0, 36036, 3003)))),
-    "ticks-1000000": Case(Spec(time_base=Fraction(1, 1_000_000), pts=tuple(range(7, 400000, 33367)), sounds=(Sound(),))),
-    "ticks-30030000": Case(Spec(time_base=Fraction(1, 30_030_000), pts=tuple(range(0, 9_009_000, 1_001_000)), sounds=(Sound(),))),
+    "ticks-1000000": Case(
+        Spec(
+            time_base=Fraction(1, 1_000_000), pts=tuple(range(7, 400000, 33367)), sounds=(Sound(),)
+        )
+    ),
+    "ticks-30030000": Case(
+        Spec(
+            time_base=Fraction(1, 30_030_000),
+            pts=tuple(range(0, 9_009_000, 1_001_000)),
+            sounds=(Sound(),),
+        )
+    ),
     "ticks-1001-30000": Case(Spec(time_base=Fraction(1001, 30000), rate=Fraction(30000, 1001))),
     "one-frame": Case(Spec(pts=(0,))),
     "one-frame-mkv": Case(replace(MATROSKA, pts=(0,)), ".mkv"),
     "two-frames": Case(Spec(pts=(0, 3), durations=(3, 5))),
-    "two-frames-webm": Case(replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", pts=(0, 40)), ".webm"),
+    "two-frames-webm": Case(
+        replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", pts=(0, 40)), ".webm"
+    ),
     "three-frames": Case(Spec(pts=(0, 3, 4), durations=(3, 1, 9))),
     "long-last-frame": Case(Spec(durations=(1,) * 9 + (40,))),
     "long-last-frame-mkv": Case(replace(MATROSKA, durations=(40,) * 9 + (1600,)), ".mkv"),
     "long-last-frame-hevc": Case(Spec(durations=(1,) * 9 + (40,), **{**DEEP})),
-    "b-pyramid": Case(Spec(pts=tuple(range(20)), options={"preset": "medium", "bf": "8", "x264-params": "b-pyramid=normal:b-adapt=0:ref=8"})),
+    "long-last-frame-ordered": Case(
+        Spec(durations=(1,) * 9 + (40,), options={"preset": "ultrafast", "bf": "0"})
+    ),
+    "long-sound": Case(Spec(sounds=(Sound(seconds=3.0),))),
+    "long-sound-mkv": Case(replace(MATROSKA, sounds=(Sound("libopus", seconds=3.0),)), ".mkv"),
+    "short-sound": Case(Spec(sounds=(Sound(seconds=0.1),))),
+    "late-sound-mkv-to-mp4": Case(
+        replace(MATROSKA, sounds=(Sound(rate=44100, start=0.044),)), ".mp4"
+    ),
+    "opus-mkv-to-mp4": Case(replace(MATROSKA, sounds=(Sound("libopus"),)), ".mp4"),
+    "opus-mp4-to-mkv": Case(Spec(sounds=(Sound("libopus"),)), ".mkv"),
+    "timecode-mov": Case(Spec(".mov", video_tags={"timecode": "01:00:00:00"}), ".mov"),
+    "b-pyramid": Case(
+        Spec(
+            pts=tuple(range(20)),
+            options={
+                "preset": "medium",
+                "bf": "8",
+                "x264-params": "b-pyramid=normal:b-adapt=0:ref=8",
+            },
+        )
+    ),
     "negative-cts": Case(Spec(muxer={"movflags": "negative_cts_offsets"}, sounds=(Sound(),))),
     "fragmented": Case(Spec(muxer={"movflags": "frag_keyframe+empty_moov"}, sounds=(Sound(),))),
     "faststart": Case(Spec(muxer={"movflags": "faststart"}, sounds=(Sound(),))),
     "no-edit-list": Case(Spec(muxer={"use_editlist": "0"}, sounds=(Sound(),))),
     "edit-cuts-start": Case(Spec(sounds=(Sound(),)), change=lambda p: patch(p, move_edit(3, 512))),
-    "edit-cuts-part-of-a-frame": Case(Spec(time_base=Fraction(1, 12800), pts=tuple(range(0, 5120, 512))), change=lambda p: patch(p, move_edit(1, 700))),
+    "edit-cuts-part-of-a-frame": Case(
+        Spec(time_base=Fraction(1, 12800), pts=tuple(range(0, 5120, 512))),
+        change=lambda p: patch(p, move_edit(1, 700)),
+    ),
     "edit-cuts-end": Case(Spec(sounds=(Sound(),)), change=lambda p: patch(p, shorten_edit)),
     # Sound, text, the rest.
     "two-aac": Case(Spec(sounds=TWO_AAC)),
     "two-aac-to-mkv": Case(Spec(sounds=TWO_AAC), ".mkv"),
-    "second-sound-default": Case(Spec(sounds=(Sound(language="eng"), Sound(language="deu", disposition=1)))),
+    "second-sound-default": Case(
+        Spec(sounds=(Sound(language="eng"), Sound(language="deu", disposition=1)))
+    ),
     "opus-mp4": Case(Spec(sounds=(Sound("libopus", "eng"), Sound("libopus", "fra")))),
     "flac-mp4": Case(Spec(sounds=(Sound("flac"),))),
     "mp3-mp4": Case(Spec(sounds=(Sound("libmp3lame"),))),
@@ -128,34 +173,96 @@ GOOD: dict[str, Case] = {
     "pcm-mov-to-mkv": Case(Spec(".mov", sounds=(Sound("pcm_s16le"),)), ".mkv"),
     "pcm-mkv": Case(replace(MATROSKA, sounds=(Sound("pcm_s16le"), Sound("pcm_f32le"))), ".mkv"),
     "many-sounds-mkv": Case(
-        replace(MATROSKA, sounds=tuple(Sound(c, "eng", c) for c in ("aac", "libopus", "flac", "libmp3lame", "ac3", "eac3", "mp2", "alac"))),
+        replace(
+            MATROSKA,
+            sounds=tuple(
+                Sound(c, "eng", c)
+                for c in ("aac", "libopus", "flac", "libmp3lame", "ac3", "eac3", "mp2", "alac")
+            ),
+        ),
         ".mkv",
     ),
-    "vorbis-opus-webm": Case(replace(MATROSKA, suffix=".webm", codec="libvpx", sounds=(Sound("vorbis", "eng", layout="stereo"), Sound("libopus", "deu"))), ".webm"),
-    "vorbis-ogv": Case(Spec(".ogv", codec="libvpx", sounds=(Sound("vorbis", layout="stereo"),)), ".mkv"),
-    "vorbis-mkv-to-mp4": Case(replace(MATROSKA, sounds=(Sound("vorbis", layout="stereo"),)), ".mp4"),
-    "dispositions-mkv": Case(replace(MATROSKA, sounds=(Sound(disposition=1), Sound(disposition=8), Sound(disposition=0x100)), texts=(Text(disposition=0x40), Text(disposition=0x80))), ".mkv"),
-    "dispositions-mp4": Case(Spec(sounds=(Sound(disposition=1), Sound(disposition=8), Sound(disposition=0x100)), texts=(Text("mov_text", disposition=0x40),))),
+    "vorbis-opus-webm": Case(
+        replace(
+            MATROSKA,
+            suffix=".webm",
+            codec="libvpx",
+            sounds=(Sound("vorbis", "eng", layout="stereo"), Sound("libopus", "deu")),
+        ),
+        ".webm",
+    ),
+    "vorbis-ogv": Case(
+        Spec(".ogv", codec="libvpx", sounds=(Sound("vorbis", layout="stereo"),)), ".mkv"
+    ),
+    "vorbis-mkv-to-mp4": Case(
+        replace(MATROSKA, sounds=(Sound("vorbis", layout="stereo"),)), ".mp4"
+    ),
+    "dispositions-mkv": Case(
+        replace(
+            MATROSKA,
+            sounds=(Sound(disposition=1), Sound(disposition=8), Sound(disposition=0x100)),
+            texts=(Text(disposition=0x40), Text(disposition=0x80)),
+        ),
+        ".mkv",
+    ),
+    "dispositions-mp4": Case(
+        Spec(
+            sounds=(Sound(disposition=1), Sound(disposition=8), Sound(disposition=0x100)),
+            texts=(Text("mov_text", disposition=0x40),),
+        )
+    ),
     "mov-text": Case(Spec(texts=(Text("mov_text", "eng"), Text("mov_text", "deu")))),
     "mov-text-to-mkv": Case(Spec(texts=(Text("mov_text", "eng"),)), ".mkv"),
-    "subrip-mkv": Case(replace(MATROSKA, texts=(Text("subrip", "eng", "one"), Text("subrip", "deu", disposition=0x40))), ".mkv"),
+    "subrip-mkv": Case(
+        replace(
+            MATROSKA, texts=(Text("subrip", "eng", "one"), Text("subrip", "deu", disposition=0x40))
+        ),
+        ".mkv",
+    ),
     "subrip-to-mp4": Case(replace(MATROSKA, texts=(Text("subrip", "eng"),)), ".mp4"),
-    "ass-mkv": Case(replace(MATROSKA, texts=(Text("ass", "eng"),), attachments=(("a.ttf", "font/ttf", b"font" * 99),)), ".mkv"),
+    "ass-mkv": Case(
+        replace(
+            MATROSKA,
+            texts=(Text("ass", "eng"),),
+            attachments=(("a.ttf", "font/ttf", b"font" * 99),),
+        ),
+        ".mkv",
+    ),
     "pgs-mkv": Case(replace(MATROSKA, texts=(Text("hdmv_pgs_subtitle", "eng"),)), ".mkv"),
     "pgs-to-mp4": Case(replace(MATROSKA, texts=(Text("hdmv_pgs_subtitle", "eng"),)), ".mp4"),
-    "attachments-mkv": Case(replace(MATROSKA, attachments=(("a.ttf", "font/ttf", b"font" * 99), ("b \u00e4.bin", "application/octet-stream", bytes(range(256))))), ".mkv"),
-    "attachments-to-mp4": Case(replace(MATROSKA, attachments=(("a.ttf", "font/ttf", b"font" * 99),)), ".mp4"),
+    "attachments-mkv": Case(
+        replace(
+            MATROSKA,
+            attachments=(
+                ("a.ttf", "font/ttf", b"font" * 99),
+                ("b \u00e4.bin", "application/octet-stream", bytes(range(256))),
+            ),
+        ),
+        ".mkv",
+    ),
+    "attachments-to-mp4": Case(
+        replace(MATROSKA, attachments=(("a.ttf", "font/ttf", b"font" * 99),)), ".mp4"
+    ),
     "cover-mkv": Case(replace(MATROSKA, cover=True), ".mkv"),
     "cover-mp4": Case(Spec(cover=True)),
     "cover-mp4-to-mkv": Case(Spec(cover=True), ".mkv"),
     "cover-mkv-to-mp4": Case(replace(MATROSKA, cover=True), ".mp4"),
     "chapters-mp4": Case(Spec(chapters=CHAPTERS)),
     "chapters-mkv": Case(replace(MATROSKA, chapters=CHAPTERS), ".mkv"),
-    "chapters-webm": Case(replace(MATROSKA, suffix=".webm", codec="libvpx", chapters=CHAPTERS), ".webm"),
+    "chapters-webm": Case(
+        replace(MATROSKA, suffix=".webm", codec="libvpx", chapters=CHAPTERS), ".webm"
+    ),
     "chapters-mkv-to-mp4": Case(replace(MATROSKA, chapters=CHAPTERS), ".mp4"),
     "chapters-mp4-to-mkv": Case(Spec(chapters=CHAPTERS, sounds=(Sound(),)), ".mkv"),
     "odd-tags-mp4": Case(Spec(tags=ODD_TAGS)),
-    "odd-tags-mkv": Case(replace(MATROSKA, tags=ODD_TAGS | {"MY OWN TAG": "1"}, video_tags={"title": "the \u00e4 picture", "language": "jpn"}), ".mkv"),
+    "odd-tags-mkv": Case(
+        replace(
+            MATROSKA,
+            tags=ODD_TAGS | {"MY OWN TAG": "1"},
+            video_tags={"title": "the \u00e4 picture", "language": "jpn"},
+        ),
+        ".mkv",
+    ),
     "own-tags-to-mp4": Case(replace(MATROSKA, tags={"MY_OWN_TAG": "1"}), ".mp4"),
     "own-tags-mp4": Case(Spec(tags={"my_own_tag": "1"}, muxer={"movflags": "use_metadata_tags"})),
     "video-title-mp4": Case(Spec(video_tags={"title": "the picture", "language": "jpn"})),
@@ -164,13 +271,16 @@ GOOD: dict[str, Case] = {
     "ten-bits": Case(Spec(**DEEP)),
     "ten-bits-mkv": Case(replace(MATROSKA, **DEEP), ".mkv"),
     "ten-bits-h264": Case(Spec(pixels="yuv420p10le")),
-    "ten-bits-vp9": Case(replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", pixels="yuv420p10le"), ".webm"),
+    "ten-bits-av1": Case(replace(MATROSKA, **AV1), ".mkv"),
+    "ten-bits-av1-mp4": Case(Spec(**AV1)),
     "twelve-bits": Case(Spec(**{**DEEP, "pixels": "yuv422p12le"}), ".mkv"),
     "prores": Case(Spec(".mov", codec="prores_ks", pixels="yuv422p10le", options={}), ".mov"),
     "prores-4444": Case(Spec(".mov", codec="prores_ks", pixels="yuva444p10le", options={}), ".mov"),
     "full-range": Case(Spec(colors=(1, 1, 1, 2))),
     "full-range-mjpeg": Case(Spec(".avi", codec="mjpeg", pixels="yuvj420p"), ".mp4"),
-    "full-range-vp9": Case(replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", colors=(1, 1, 1, 2)), ".webm"),
+    "full-range-vp9": Case(
+        replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", colors=(1, 1, 1, 2)), ".webm"
+    ),
     "yuv422": Case(Spec(pixels="yuv422p")),
     "yuv444": Case(Spec(pixels="yuv444p")),
     "yuv411": Case(Spec(".mkv", codec="ffv1", pixels="yuv411p"), ".mkv"),
@@ -181,30 +291,48 @@ GOOD: dict[str, Case] = {
     "rgb-ffv1": Case(Spec(".mkv", codec="ffv1", pixels="bgr0"), ".mkv"),
     "alpha-qtrle": Case(Spec(".mov", codec="qtrle", pixels="argb", options={}), ".mov"),
     "alpha-ffv1": Case(Spec(".mkv", codec="ffv1", pixels="yuva420p"), ".mkv"),
-    "alpha-vp9": Case(replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", pixels="yuva420p"), ".webm"),
+    "alpha-vp9": Case(
+        replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", pixels="yuva420p"), ".webm"
+    ),
     "odd-size": Case(Spec(size=(63, 47), pixels="yuv444p")),
-    "odd-size-vp9": Case(replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", size=(63, 47)), ".webm"),
+    "odd-size-vp9": Case(
+        replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", size=(63, 47)), ".webm"
+    ),
     "odd-size-ffv1": Case(Spec(".mkv", codec="ffv1", size=(63, 47)), ".mkv"),
     "tiny-size": Case(Spec(".mkv", codec="ffv1", size=(2, 2)), ".mkv"),
     "aspect-mp4": Case(Spec(aspect=Fraction(16, 11))),
     "aspect-mkv": Case(replace(MATROSKA, aspect=Fraction(16, 11)), ".mkv"),
     "aspect-mkv-to-mp4": Case(replace(MATROSKA, aspect=Fraction(16, 11)), ".mp4"),
-    "aspect-webm": Case(replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", aspect=Fraction(4, 3)), ".webm"),
+    "aspect-webm": Case(
+        replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", aspect=Fraction(4, 3)), ".webm"
+    ),
     "hdr-tags": Case(Spec(colors=HDR10, **DEEP)),
     "hdr-tags-mkv": Case(replace(MATROSKA, colors=HDR10, **DEEP), ".mkv"),
-    "hdr-tags-webm": Case(replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", pixels="yuv420p10le", colors=HDR10), ".webm"),
+    "hdr-tags-av1": Case(replace(MATROSKA, colors=HDR10, **AV1), ".mkv"),
     "bt709-mov": Case(Spec(".mov", colors=(1, 1, 1, 1)), ".mov"),
     "bt601-mkv": Case(replace(MATROSKA, colors=(6, 6, 6, 1)), ".mkv"),
     **{f"turn-{name}": Case(Spec(matrix=turn)) for name, turn in TURNS.items()},
-    **{f"turn-{name}-mov-to-mkv": Case(Spec(".mov", matrix=turn), ".mkv") for name, turn in TURNS.items()},
+    **{
+        f"turn-{name}-mov-to-mkv": Case(Spec(".mov", matrix=turn), ".mkv")
+        for name, turn in TURNS.items()
+    },
     "turn-and-aspect": Case(Spec(matrix=TURNS["90"], aspect=Fraction(4, 3))),
     # Broken, but right in the end.
-    "mkv-named-mp4": Case(replace(MATROSKA, sounds=(Sound(),)), change=lambda p: p.rename(p.with_suffix(".mp4"))),
-    "garbage-behind-mp4": Case(Spec(), change=lambda p: patch(p, lambda d: d.extend(b"garbage" * 99))),
+    "mkv-named-mp4": Case(
+        replace(MATROSKA, sounds=(Sound(),)), change=lambda p: p.rename(p.with_suffix(".mp4"))
+    ),
+    "garbage-behind-mp4": Case(
+        Spec(), change=lambda p: patch(p, lambda d: d.extend(b"garbage" * 99))
+    ),
 }
 
 # Findings: what is wrong today, by name of the case.
 KNOWN: dict[str, str] = {}
+# Pixel formats that may be refused, but not be changed.
+MAY_BE_REFUSED = frozenset(
+    {"gif", "prores-4444", "yuv411", "grey-16", "rgb-h264", "rgb-ffv1", "alpha-qtrle"}
+    | {"alpha-ffv1", "alpha-vp9"}
+)
 
 
 def shorten_edit(data: bytearray) -> None:
@@ -216,32 +344,244 @@ def shorten_edit(data: bytearray) -> None:
         data[at : at + 4] = (length * 3 // 4).to_bytes(4, "big")
 
 
-def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, list[str], str]:
-    """Exit code, notes and stderr."""
+def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, dict[str, Any], str]:
+    """Exit code, the JSON object and stderr."""
     code = upscale.main([*(str(arg) for arg in args), "--json", "--preset", "ultrafast"])
     out, err = capsys.readouterr()
-    result = json.loads(out.splitlines()[-1]) if out else {}
-    return code, result.get("notes", []), err
+    return code, json.loads(out.splitlines()[-1]) if out else {}, err
 
 
-def parameters() -> list[object]:
-    marks = {name: pytest.mark.xfail(strict=True, reason=reason) for name, reason in KNOWN.items()}
+def assert_refused(code: int, err: str, target: Path) -> None:
+    assert code == 1
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert list(target.parent.iterdir()) == []
+
+
+def marked(names: Iterable[str]) -> list[Any]:
     return [
-        pytest.param(case, id=name, marks=[marks[name]] if name in marks else [])
-        for name, case in GOOD.items()
+        pytest.param(name, marks=[pytest.mark.xfail(strict=True, reason=KNOWN[name])])
+        if name in KNOWN
+        else name
+        for name in names
     ]
 
 
-@pytest.mark.parametrize("case", parameters())
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """Without its suffix, in a folder of its own."""
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / "out"
+
+
+@pytest.mark.parametrize("name", marked(GOOD))
 def test_clip_comes_out_right(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], case: Case
+    tmp_path: Path, target: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
+    case = GOOD[name]
     source = make(tmp_path, case.spec)
     if case.change:
         source = case.change(source)
-    target = tmp_path / "out" / f"out{case.target}"
-    target.parent.mkdir()
-    code, notes, err = run(capsys, source, target, *case.options)
+    target = target.with_suffix(case.target)
+    code, result, err = run(capsys, source, target)
+    if code and name in MAY_BE_REFUSED:
+        assert_refused(code, err, target)
+        return
     assert (code, err) == (0, "")
     assert [path.name for path in target.parent.iterdir()] == [target.name]
-    assert compare_clips(source, target, notes=notes).wrong == []
+    assert compare_clips(source, target, notes=result["notes"]).wrong == []
+
+
+LONG = Spec(pts=tuple(range(75)), options=PARAMETER_SETS | {"g": "12"})
+LONG_MKV = replace(LONG, suffix=".mkv", time_base=Fraction(1, 1000), pts=tuple(range(0, 3000, 40)))
+FRONT = replace(LONG, muxer={"movflags": "faststart"})
+
+
+def cut_at(spec: Spec, share: float) -> Hostile:
+    return lambda folder: cut(make(folder, spec), share)
+
+
+def written(name: str, data: bytes) -> Hostile:
+    def write(folder: Path) -> Path:
+        (folder / name).write_bytes(data)
+        return folder / name
+
+    return write
+
+
+def without_pictures(folder: Path) -> Path:
+    """Sound alone."""
+    path = folder / "in.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=48000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 48000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def cover_alone(folder: Path) -> Path:
+    path = folder / "in.mp3"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libmp3lame", rate=48000)
+        cover = container.add_stream("png", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 16, 16, "rgb24"
+        cover.disposition = av.stream.Disposition.attached_pic
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.float32), "fltp", "mono")
+        frame.sample_rate = 48000
+        packets = stream.encode(frame) + stream.encode(None)
+        packet = av.Packet(cover_png())
+        packet.stream, packet.pts, packet.dts = cover, 0, 0
+        container.mux([packet, *packets])
+    return path.rename(folder / "in.mp4")
+
+
+def of_two_sizes(folder: Path) -> Path:
+    """A transport stream whose pictures grow half way."""
+    first = make(folder, Spec(".ts"), "first")
+    second = Spec(".ts", size=(96, 80), muxer={"output_ts_offset": "0.4"})
+    joined = folder / "in.ts"
+    joined.write_bytes(first.read_bytes() + make(folder, second, "second").read_bytes())
+    return joined
+
+
+def absurd_size(folder: Path) -> Path:
+    """A header of 65535x65535 raw pixels."""
+    path = make(folder, replace(MATROSKA, codec="ffv1", size=(320, 272), pts=(0, 40)))
+
+    def change(data: bytearray) -> None:
+        for tag, old in ((b"\xb0\x82", 320), (b"\xba\x82", 272)):
+            place = data.index(tag + old.to_bytes(2, "big"))
+            data[place + 2 : place + 4] = b"\xff\xff"
+
+    return patch(path, change)
+
+
+def interlaced(folder: Path) -> Path:
+    options = PARAMETER_SETS | {"x264-params": "tff=1", "flags": "+ildct+ilme"}
+    return make(folder, Spec(size=(64, 64), options=options))
+
+
+def playlist(text: str) -> Hostile:
+    def write(folder: Path) -> Path:
+        make(folder, Spec(".ts"), "other")
+        make(folder, Spec(".mp4"), "secret")
+        (folder / "in.mp4").write_text(text.replace("FOLDER", str(folder)))
+        return folder / "in.mp4"
+
+    return write
+
+
+HLS = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.4,\n{}\n#EXT-X-ENDLIST\n"
+HOSTILE: dict[str, Hostile] = {
+    **{f"mp4-cut-{share}": cut_at(LONG, share) for share in (0.001, 0.1, 0.5, 0.9, 0.999)},
+    **{f"front-cut-{share}": cut_at(FRONT, share) for share in (0.05, 0.3, 0.6, 0.9, 0.999)},
+    **{f"mkv-cut-{share}": cut_at(LONG_MKV, share) for share in (0.01, 0.3, 0.6, 0.9)},
+    "avi-cut": cut_at(replace(LONG, suffix=".avi", codec="mpeg4"), 0.6),
+    "empty": written("in.mp4", b""),
+    "text": written("in.mp4", b"I am a text, not a film.\n" * 50),
+    "text-mkv": written("in.mkv", b"I am a text, not a film.\n" * 50),
+    "zeros": written("in.mp4", bytes(100_000)),
+    "picture-named-mp4": written("in.mp4", cover_png()),
+    "mp3-with-cover": cover_alone,
+    "sound-alone": without_pictures,
+    "header-alone": lambda folder: make(folder, Spec(pts=())),
+    "header-alone-mkv": lambda folder: make(folder, replace(MATROSKA, pts=())),
+    "two-sizes": of_two_sizes,
+    "absurd-size": absurd_size,
+    "interlaced": interlaced,
+    "hls-file": playlist(HLS.format("other.ts")),
+    "hls-absolute": playlist(HLS.format("FOLDER/other.ts")),
+    "hls-itself": playlist(HLS.format("in.mp4")),
+    "hls-http": playlist(HLS.format("http://127.0.0.1:9/other.ts")),
+    "concat-file": playlist("ffconcat version 1.0\nfile 'secret.mp4'\n"),
+    "concat-itself": playlist("ffconcat version 1.0\nfile 'in.mp4'\n"),
+    "concat-absolute": playlist("ffconcat version 1.0\nfile 'FOLDER/secret.mp4'\n"),
+    "sdp": playlist(
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 9999 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+    ),
+    "dash": playlist(
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT1S" profiles="urn:mpeg:dash:profile:isoff-on-demand:2011"><Period><AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1"><BaseURL>secret.mp4</BaseURL></Representation></AdaptationSet></Period></MPD>'
+    ),
+}
+
+
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+@pytest.mark.parametrize("name", marked(HOSTILE))
+def test_what_is_no_whole_video_is_refused(
+    tmp_path: Path, target: Path, capsys: pytest.CaptureFixture[str], name: str, on_error: str
+) -> None:
+    source = HOSTILE[name](tmp_path)
+    target = target.with_suffix(".mkv" if source.suffix == ".mkv" else ".mp4")
+    code, result, err = run(capsys, source, target, "--on-error", on_error)
+    if on_error == "skip" and "-cut" in name and code == 0:
+        assert any("truncated" in note for note in result["notes"])
+        assert 0 < result["frames"] < 75
+        return
+    assert_refused(code, err, target)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".avi", ".webm"])
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+def test_changed_bytes_end_in_a_file_or_in_one_line(
+    tmp_path: Path, target: Path, capsys: pytest.CaptureFixture[str], suffix: str, on_error: str
+) -> None:
+    codecs = {".avi": "mpeg4", ".webm": "libvpx"}
+    spec = replace(LONG, suffix=suffix, codec=codecs.get(suffix, "libx264"), sounds=())
+    source = patch(make(tmp_path, spec), flip_bytes(0.3, 0.7, 12))
+    target = target.with_suffix(".webm" if suffix == ".webm" else ".mkv")
+    code, result, err = run(capsys, source, target, "--on-error", on_error)
+    if code:
+        assert_refused(code, err, target)
+        return
+    assert err == ""
+    assert on_error == "skip" or result["skipped"] == 0
+    shown = read_facts(target, 0).video.times
+    assert len(shown) == result["frames"]
+    assert shown == tuple(sorted(set(shown)))
+
+
+@pytest.mark.parametrize("kind", ["fifo", "socket", "folder", "device", "unreadable"])
+def test_input_that_is_no_regular_file_is_refused_at_once(
+    tmp_path: Path, target: Path, kind: str
+) -> None:
+    source = tmp_path / "in.mp4"
+    if kind == "fifo":
+        os.mkfifo(source)
+    if kind == "socket":
+        socket.socket(socket.AF_UNIX).bind(str(source))
+    if kind == "folder":
+        source.mkdir()
+    if kind == "device":
+        source.symlink_to("/dev/zero")
+    if kind == "unreadable":
+        make(tmp_path, Spec()).chmod(0)
+        if os.access(source, os.R_OK):
+            pytest.skip("this user reads everything")
+    command = [sys.executable, "-m", "runtime.upscale", str(source), str(target) + ".mp4"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=10)
+    assert_refused(done.returncode, done.stderr, target)
+
+
+@pytest.mark.parametrize(
+    "name", ["http:a", "a%d", "-a", "\u00e4 [1] 'x'", "a#b?c", "concat:a|b", "a" * 200]
+)
+def test_odd_file_names(
+    tmp_path: Path,
+    target: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    make(tmp_path, Spec(pts=(0, 1))).rename(tmp_path / f"{name}.mp4")
+    monkeypatch.chdir(tmp_path)
+    target = target.with_name(f"{name}.mkv")
+    code, result, err = (
+        run(capsys, "--", f"{name}.mp4", target)
+        if name[0] == "-"
+        else run(capsys, f"{name}.mp4", target)
+    )
+    assert (code, err) == (0, "")
+    found = compare_clips(tmp_path / f"{name}.mp4", target, notes=result["notes"])
+    assert found.wrong == []
