@@ -28,7 +28,10 @@ OWN_TAGS = frozenset(
 )
 OWN_PREFIXES = ("bps", "number_of_", "_statistics_", "duration-")
 # Written by FFmpeg where a track has none.
-FILLERS = {"language": {"und"}, "handler_name": {"VideoHandler", "SoundHandler", "SubtitleHandler"}}
+FILLERS = {
+    "language": {"und"},
+    "handler_name": {"VideoHandler", "SoundHandler", "SubtitleHandler", "TimeCodeHandler"},
+}
 DEFAULT = 1
 ADTS_SYNC, ADTS_HEADER = b"\xff", 7
 

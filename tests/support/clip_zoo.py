@@ -94,6 +94,7 @@ def make(folder: Path, spec: Spec, name: str = "in") -> Path:
         container.metadata.update(spec.tags)
         if spec.chapters:
             container.set_chapters([_chapter(i, *c) for i, c in enumerate(spec.chapters)])
+        container.start_encoding()
         if cover:
             container.mux(cover)
         for sound, stream in zip(spec.sounds, sounds, strict=True):
