@@ -14,6 +14,9 @@ import numpy as np
 
 SAMPLE_RATE = 48000
 PARAMETER_SETS = {"preset": "ultrafast", "bf": "2", "crf": "12"}
+VPX = {"crf": "4", "b": "2M", "deadline": "realtime"}
+OPTIONS: dict[str, dict[str, str]] = {"libvpx": VPX, "libvpx-vp9": VPX}
+VTT = "WEBVTT\n\n00:00.040 --> 00:00.200\nhello\n\n00:00.200 --> 00:00.360 line:0\nworld\n"
 SRT = "1\n00:00:00,040 --> 00:00:00,200\nhello\n\n2\n00:00:00,200 --> 00:00:00,360\nw\u00f6rld\n\n"
 ASS = (
     "[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize\n"
@@ -125,11 +128,11 @@ def picture(index: int, size: tuple[int, int]) -> np.ndarray:
 
 
 def _add_video(container: Any, spec: Spec, base: Fraction) -> Any:
-    options = dict(spec.options) if spec.codec.startswith(("libx26", "libvpx")) else {}
+    is_x264 = spec.codec.startswith("libx264")
+    options = OPTIONS.get(spec.codec, {}) | (dict(spec.options) if is_x264 else {})
     if spec.codec == "libx265":
-        options = {"preset": "ultrafast", "x265-params": "log-level=none", "crf": "12"}
-    if spec.codec.startswith("libvpx"):
-        options = {"crf": "4", "b": "2M", "deadline": "realtime"}
+        params = spec.options.get("x265-params", "log-level=none")
+        options = {"preset": "ultrafast", "x265-params": params, "crf": "12"}
     stream = container.add_stream(spec.codec, rate=spec.rate, options=options)
     stream.time_base = base
     context = stream.codec_context
@@ -203,6 +206,7 @@ def _add_text(container: Any, folder: Path, text: Text, inputs: list[Any]) -> li
         packets = [_tx3g("hello", 40, 160), _tx3g("w\u00f6rld", 200, 160)]
     else:
         names = {"subrip": ("t.srt", SRT.encode()), "ass": ("t.ass", ASS.encode())}
+        names["webvtt"] = ("t.vtt", VTT.encode())
         names["hdmv_pgs_subtitle"] = ("t.sup", presentation_graphics())
         name, data = names[text.codec]
         (folder / name).write_bytes(data)
@@ -317,6 +321,13 @@ def move_edit(frames: int, ticks: int) -> Callable[[bytearray], None]:
         struct.pack_into(">i", data, place + 12, media_time + frames * ticks)
 
     return change
+
+
+def behead(source: Path, share: float, unit: int = 1) -> Path:
+    """Leave out the first bytes of a file, in whole units."""
+    data = source.read_bytes()
+    source.write_bytes(data[int(len(data) * share) // unit * unit :])
+    return source
 
 
 def flip_bytes(first: float, last: float, count: int) -> Callable[[bytearray], None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -23,6 +24,7 @@ from clip_zoo import (
     Sound,
     Spec,
     Text,
+    behead,
     cover_png,
     cut,
     flip_bytes,
@@ -60,6 +62,12 @@ class Case:
     change: Change | None = None
 
 
+ORDERED = {"preset": "ultrafast", "bf": "0", "crf": "12"}
+SEVERAL_KEYS = PARAMETER_SETS | {"g": "12"}
+OPEN_GOP = {"preset": "fast", "bf": "3", "x264-params": "open-gop=1:keyint=8:min-keyint=8"}
+LIGHT = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+MASTERING = {"x265-params": f"log-level=none:hdr-opt=1:repeat-headers=1:{LIGHT}:max-cll=1000,400"}
+LONG = Spec(pts=tuple(range(75)), options=SEVERAL_KEYS)
 RAW = {"codec": "rawvideo", "options": {}}
 MATROSKA = Spec(".mkv", time_base=Fraction(1, 1000), pts=tuple(range(0, 400, 40)))
 AV1 = {"codec": "libsvtav1", "pixels": "yuv420p10le", "size": (64, 64)}
@@ -158,6 +166,38 @@ GOOD: dict[str, Case] = {
         change=lambda p: patch(p, move_edit(1, 700)),
     ),
     "edit-cuts-end": Case(Spec(sounds=(Sound(),)), change=lambda p: patch(p, shorten_edit)),
+    "edit-repeats": Case(
+        Spec(pts=tuple(range(2, 12)), options=ORDERED), change=lambda p: patch(p, repeat_edit)
+    ),
+    "fragments-late": Case(
+        Spec(
+            muxer={"movflags": "frag_keyframe+empty_moov", "output_ts_offset": "50"},
+            sounds=(Sound(),),
+        )
+    ),
+    "mkv-fine-ticks": Case(MATROSKA, ".mp4", change=lambda p: patch(p, ticks_of(100_001))),
+    "mkv-finer-ticks": Case(MATROSKA, ".mkv", change=lambda p: patch(p, ticks_of(1000))),
+    "nut-negative": Case(Spec(".nut", pts=tuple(range(-5, 5)), **RAW), ".mp4"),
+    "nut-negative-to-mkv": Case(Spec(".nut", pts=tuple(range(-5, 5)), **RAW), ".mkv"),
+    "long-gap": Case(Spec(pts=(0, 1, 2, 300_000, 300_001))),
+    "long-gap-mkv": Case(replace(MATROSKA, pts=(0, 40, 80, 12_000_000, 12_000_040)), ".mkv"),
+    "y4m": Case(Spec(".y4m", codec="wrapped_avframe"), ".mp4"),
+    "ivf": Case(Spec(".ivf", codec="libvpx-vp9"), ".mkv"),
+    "hevc-elementary": Case(Spec(".hevc", codec="libx265", size=(96, 80)), ".mp4"),
+    "mpeg2-elementary": Case(Spec(".m2v", codec="mpeg2video"), ".mp4"),
+    "mjpeg-elementary": Case(Spec(".mjpeg", codec="mjpeg", pixels="yuvj420p"), ".mp4"),
+    "ts-beheaded": Case(
+        replace(LONG, suffix=".ts", options=SEVERAL_KEYS), ".mp4", lambda p: behead(p, 0.37, 188)
+    ),
+    "open-gop": Case(Spec(pts=tuple(range(40)), options=OPEN_GOP), ".mp4"),
+    "intra-refresh": Case(
+        Spec(pts=tuple(range(40)), options=PARAMETER_SETS | {"x264-params": "intra-refresh=1"})
+    ),
+    "hevc-mov": Case(Spec(".mov", codec="libx265", size=(96, 80)), ".mov"),
+    "vp9-mp4": Case(Spec(codec="libvpx-vp9"), ".mp4"),
+    "mjpeg-mov": Case(Spec(".mov", codec="mjpeg", pixels="yuvj422p"), ".mov"),
+    "mpeg4-b-avi": Case(Spec(".avi", codec="mpeg4", options={"bf": "2"}), ".mp4"),
+    "utvideo-avi": Case(Spec(".avi", codec="utvideo", pixels="yuv422p"), ".mkv"),
     # Sound, text, the rest.
     "two-aac": Case(Spec(sounds=TWO_AAC)),
     "two-aac-to-mkv": Case(Spec(sounds=TWO_AAC), ".mkv"),
@@ -267,7 +307,49 @@ GOOD: dict[str, Case] = {
     "own-tags-mp4": Case(Spec(tags={"my_own_tag": "1"}, muxer={"movflags": "use_metadata_tags"})),
     "video-title-mp4": Case(Spec(video_tags={"title": "the picture", "language": "jpn"})),
     "creation-time": Case(Spec(tags={"creation_time": "2020-02-03T04:05:06.000000Z"})),
+    "pcm-to-mp4": Case(Spec(".mov", sounds=(Sound("pcm_s16le"),)), ".mp4"),
+    "pcm-avi-to-mp4": Case(Spec(".avi", codec="mpeg4", sounds=(Sound("pcm_s16le"),)), ".mp4"),
+    "flac-mkv-to-mp4": Case(replace(MATROSKA, sounds=(Sound("flac"), Sound("ac3"))), ".mp4"),
+    "webvtt": Case(
+        replace(MATROSKA, suffix=".webm", codec="libvpx", texts=(Text("webvtt", "eng"),)), ".webm"
+    ),
+    "webvtt-to-mp4": Case(
+        replace(MATROSKA, suffix=".webm", codec="libvpx", texts=(Text("webvtt", "eng"),)), ".mp4"
+    ),
+    "many-streams": Case(
+        replace(MATROSKA, sounds=tuple(Sound(language=c * 3) for c in "abcdefghijkl")), ".mkv"
+    ),
+    "many-chapters": Case(
+        replace(MATROSKA, chapters=tuple((i, i + 1, f"part {i}") for i in range(300))), ".mkv"
+    ),
+    "many-chapters-mp4": Case(Spec(chapters=tuple((i, i + 1, f"part {i}") for i in range(300)))),
+    "untitled-chapters": Case(replace(MATROSKA, chapters=((0, 99, ""), (99, 400, ""))), ".mp4"),
+    "late-chapters": Case(Spec(chapters=((500, 700, "late"), (700, 9000, "later")))),
+    "latin-1-tags": Case(
+        Spec(tags={"title": "caf__"}),
+        change=lambda p: patch(p, put(b"caf__", "caf\u00e9\u00e8".encode("latin-1"))),
+    ),
+    "latin-1-tags-mkv": Case(
+        replace(MATROSKA, tags={"title": "caf__"}),
+        ".mkv",
+        lambda p: patch(p, put(b"caf__", "caf\u00e9\u00e8".encode("latin-1"))),
+    ),
     # Pictures.
+    "stereo": Case(Spec(options=PARAMETER_SETS | {"x264-params": "frame-packing=3"})),
+    "hdr10-mastering": Case(Spec(colors=HDR10, options=MASTERING, **DEEP)),
+    "hdr10-mastering-mkv": Case(replace(MATROSKA, colors=HDR10, options=MASTERING, **DEEP), ".mkv"),
+    "prores-tags": Case(
+        Spec(".mov", codec="prores_ks", pixels="yuv422p10le", colors=HDR10), ".mov"
+    ),
+    "ffv1-tags": Case(Spec(".mkv", codec="ffv1", colors=(6, 5, 6, 2)), ".mkv"),
+    "vp8-tags": Case(
+        replace(MATROSKA, suffix=".webm", codec="libvpx", colors=(1, 1, 1, 1)), ".webm"
+    ),
+    "vp9-tags": Case(
+        replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", colors=(9, 9, 16, 1)), ".webm"
+    ),
+    "mpeg4-tags": Case(Spec(".mov", codec="mpeg4", colors=(6, 6, 6, 1)), ".mov"),
+    "hlg-to-mov": Case(Spec(colors=(9, 9, 18, 1), **DEEP), ".mov"),
     "ten-bits": Case(Spec(**DEEP)),
     "ten-bits-mkv": Case(replace(MATROSKA, **DEEP), ".mkv"),
     "ten-bits-h264": Case(Spec(pixels="yuv420p10le")),
@@ -355,6 +437,31 @@ MAY_BE_REFUSED = frozenset(
 )
 
 
+def put(old: bytes, new: bytes) -> Callable[[bytearray], None]:
+    """Replace bytes by as many others."""
+
+    def change(data: bytearray) -> None:
+        assert len(old) == len(new)
+        assert old in data
+        data[:] = data.replace(old, new)
+
+    return change
+
+
+def ticks_of(nanoseconds: int) -> Callable[[bytearray], None]:
+    """Let a Matroska file count in other ticks than milliseconds."""
+    old = b"\x2a\xd7\xb1\x83" + (1_000_000).to_bytes(3, "big")
+    return put(old, old[:4] + nanoseconds.to_bytes(3, "big"))
+
+
+def repeat_edit(data: bytearray) -> None:
+    """Instead of nothing, show frames 5 and 6 before the whole."""
+    place = data.index(b"elst") + 8
+    count, _, media_time = struct.unpack_from(">Iii", data, place)
+    assert (count, media_time) == (2, -1)
+    struct.pack_into(">i", data, place + 8, 5 * 512)
+
+
 def shorten_edit(data: bytearray) -> None:
     """Let every edit end after three quarters of its length."""
     place = -1
@@ -408,11 +515,11 @@ def test_clip_comes_out_right(
         assert_refused(code, err, target)
         return
     assert (code, err) == (0, "")
+    assert result["frames"] == len(read_facts(target, 0).video.times)
     assert [path.name for path in target.parent.iterdir()] == [target.name]
     assert compare_clips(source, target, notes=result["notes"]).wrong == []
 
 
-LONG = Spec(pts=tuple(range(75)), options=PARAMETER_SETS | {"g": "12"})
 LONG_MKV = replace(LONG, suffix=".mkv", time_base=Fraction(1, 1000), pts=tuple(range(0, 3000, 40)))
 FRONT = replace(LONG, muxer={"movflags": "faststart"})
 
