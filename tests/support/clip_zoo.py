@@ -160,6 +160,10 @@ def _frame(spec: Spec, index: int, base: Fraction) -> Any:
     )
     if spec.pixels != "yuv444p":
         frame = frame.reformat(format=spec.pixels)
+    # What some codecs store comes from their frames.
+    matrix, primaries, transfer, sample_range = spec.colors
+    frame.colorspace, frame.color_primaries = matrix, primaries
+    frame.color_trc, frame.color_range = transfer, sample_range
     frame.pts, frame.time_base = spec.pts[index], base
     if spec.durations:
         frame.duration = spec.durations[index]
