@@ -327,6 +327,18 @@ def move_edit(frames: int, ticks: int) -> Callable[[bytearray], None]:
     return change
 
 
+def punch(source: Path, number: int) -> Path:
+    """Fill the packet of one frame, counted from 0, with zeros."""
+    with av.open(str(source)) as container:
+        sizes = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    place, size = sizes[number]
+
+    def change(data: bytearray) -> None:
+        data[place : place + size] = bytes(size)
+
+    return patch(source, change)
+
+
 def behead(source: Path, share: float, unit: int = 1) -> Path:
     """Leave out the first bytes of a file, in whole units."""
     data = source.read_bytes()
