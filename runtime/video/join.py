@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from runtime.atomic import beside
 from runtime.video.color import RANGE_UNSPECIFIED, UNSPECIFIED
 from runtime.video.encoder import EncodeOptions
 from runtime.video.journal import Journal
-from runtime.video.probe import VideoInfo, av_errors, open_video, probe
-from runtime.video.timeline import is_flush, read_timeline
+from runtime.video.probe import VideoInfo, probe
+from runtime.video.source import SourceFile, labels_of, packet_time
 from runtime.video.writer import VideoWriter
 
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.packet import Packet
-
 MAX_ROUNDING_S = Fraction(1, 1000)
+# How one container calls what another has elsewhere, or what says nothing of the content.
+UNTOLD_LABELS = frozenset(
+    {"tag handler_name", "tag name", "tag alpha_mode", "tag filename", "tag mimetype"}
+    | {"disposition default", "disposition attached_pic"}
+)
 MAX_ASPECT_ERROR = 1e-3
-COPIED_TYPES = frozenset({"audio", "subtitle"})
 
 
 def join_segments(
@@ -32,40 +31,43 @@ def join_segments(
 
     Raises OSError if it cannot be written, ValueError if the segments do not fit together.
     """
-    container, stream = open_video(source)
     with (
-        container,
-        VideoWriter(target, info, options, source=container, stream_index=stream.index) as writer,
+        SourceFile(source) as input_file,
+        VideoWriter(target, info, options, source=input_file) as writer,
     ):
         _check_headers(journal, writer)
-        copies = _Copies(container, writer)
-        order = journal.times()
-        for packet, dts in zip(journal.packets(), decoding_times(order), strict=True):
-            copies.write_until(dts * info.time_base)
+        copies = input_file.packets(writer.copied)
+        following = next(copies, None)
+        for packet, dts in zip(journal.packets(), decoding_times(journal.times()), strict=True):
+            while following is not None and packet_time(following) <= dts * info.time_base:
+                writer.copy([following])
+                following = next(copies, None)
             writer.write_encoded(packet, dts)
-        copies.write_until(None)
+        if following is not None:
+            writer.copy([following])
+        writer.copy(copies)
         return tuple(writer.notes)
 
 
 def check_writable(source: Path, target: Path, info: VideoInfo, options: EncodeOptions) -> None:
     """Raise what would keep :func:`join_segments` from writing ``target``, before any work."""
-    container, stream = open_video(source)
     trial = beside(target, "trial")
     try:
-        with container:
-            VideoWriter(trial, info, options, source=container, stream_index=stream.index).abandon()
+        with SourceFile(source) as input_file:
+            VideoWriter(trial, info, options, source=input_file).abandon()
     finally:
         trial.unlink(missing_ok=True)
 
 
-def check_written(target: Path, info: VideoInfo, times: Sequence[int]) -> tuple[str, ...]:
-    """Read a finished file back; returns notes on what it does not keep.
+def check_written(
+    source: Path, target: Path, info: VideoInfo, times: Sequence[int]
+) -> tuple[str, ...]:
+    """Read a finished file back; returns notes on what it does not keep of ``source``.
 
     ``times`` are those of all frames, in order. Raises RuntimeError if frames are missing, or have
     another size or other times than the container's rounding explains.
     """
-    written, timeline = probe(target), read_timeline(target)
-    shown = timeline.pts or ()
+    written, shown = probe(target), _packet_times(target)
     if len(shown) != len(times):
         raise RuntimeError(f"{len(shown)} of {len(times)} written frames can be read back")
     tick = written.time_base
@@ -78,8 +80,11 @@ def check_written(target: Path, info: VideoInfo, times: Sequence[int]) -> tuple[
             f"frames read back as {written.width}x{written.height} of {written.layout.bit_depth} "
             f"bits, not {info.width}x{info.height} of {info.layout.bit_depth}"
         )
-    lost = [name for name, kept in _kept_tags(info, written).items() if not kept]
-    moved = written.start - info.start
+    with SourceFile(source) as before, SourceFile(target) as after:
+        lost = _lost_labels(before, after, target.suffix)
+        start = info.start + (before.time_shift(target.suffix) if before.has_clock else 0)
+    lost += [name for name, kept in _kept_tags(info, written).items() if not kept]
+    moved = written.start - start
     notes = [f"{target.suffix} does not keep {', '.join(lost)} of this video"] if lost else []
     if abs(moved) > MAX_ROUNDING_S:
         # A lead-in of the sound; MP4 hides it by an edit list, Matroska cannot.
@@ -88,6 +93,32 @@ def check_written(target: Path, info: VideoInfo, times: Sequence[int]) -> tuple[
             "this container cannot hold; write .mp4 to keep them"
         )
     return tuple(notes)
+
+
+def _packet_times(path: Path) -> list[int]:
+    """Times of the packets of the main stream, in order."""
+    with SourceFile(path) as file:
+        return sorted(packet.pts or 0 for packet in file.packets({file.main.index}))
+
+
+def _lost_labels(before: SourceFile, after: SourceFile, suffix: str) -> list[str]:
+    """Tags of the file and of its streams, and marks of streams, that are not in the output."""
+    tags = ({f"tag {key}": "" for key in file.tags()} for file in (after, before))
+    lost = [f"the {name}" for name in _missing_from(*tags)]
+    pairs = [(item.type, item) for item in before.carried(suffix)]
+    for kind in ("video", "audio", "subtitle"):
+        sources = [item for found, item in pairs if found == kind]
+        targets = [item for item in after.carried(suffix) if item.type == kind]
+        if len(sources) == len(targets):
+            for source, target in zip(sources, targets, strict=True):
+                names = _missing_from(labels_of(target), labels_of(source))
+                lost += [f"the {name} of {kind} stream {source.index}" for name in names]
+    return lost
+
+
+def _missing_from(found: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    known = {key.lower() for key in found}
+    return [key for key in wanted if key.lower() not in known | UNTOLD_LABELS]
 
 
 def _kept_tags(info: VideoInfo, written: VideoInfo) -> dict[str, bool]:
@@ -115,34 +146,6 @@ def decoding_times(order: Sequence[int]) -> Iterator[int]:
     lead = shown[min(depth, len(shown) - 1)] - shown[0] if shown else 0
     yield from (pts - lead for pts in shown[:depth])
     yield from shown[: len(shown) - depth]
-
-
-class _Copies:
-    """Packets of the streams that are copied, handed on up to a time."""
-
-    def __init__(self, container: InputContainer, writer: VideoWriter) -> None:
-        self._writer = writer
-        streams = [stream for stream in container.streams if stream.type in COPIED_TYPES]
-        self._packets = _packets(container, streams)
-        self._next = next(self._packets, None)
-
-    def write_until(self, time: Fraction | None) -> None:
-        """Write all packets up to a time in seconds, or all that are left."""
-        while self._next is not None and (time is None or _time_of(self._next) <= time):
-            self._writer.copy([self._next])
-            self._next = next(self._packets, None)
-
-
-def _packets(container: InputContainer, streams: Sequence[Any]) -> Iterator[Packet[Any]]:
-    if not streams:
-        return
-    with av_errors(f"{container.name} cannot be read"):
-        yield from (packet for packet in container.demux(streams) if not is_flush(packet))
-
-
-def _time_of(packet: Packet[Any]) -> Fraction:
-    stamp = packet.pts if packet.dts is None else packet.dts
-    return Fraction(0) if stamp is None else stamp * packet.time_base
 
 
 def _check_headers(journal: Journal, writer: VideoWriter) -> None:

@@ -22,8 +22,8 @@ CREATE TABLE segment (
 );
 CREATE TABLE packet (
     segment INTEGER NOT NULL, number INTEGER NOT NULL, pts INTEGER NOT NULL,
-    duration INTEGER NOT NULL, is_key INTEGER NOT NULL, data BLOB NOT NULL,
-    PRIMARY KEY (segment, number)
+    duration INTEGER NOT NULL, is_key INTEGER NOT NULL, has_alpha INTEGER NOT NULL,
+    data BLOB NOT NULL, PRIMARY KEY (segment, number)
 );
 """
 
@@ -82,11 +82,11 @@ class Journal:
         first = self._counts.get(segment, 0)
         self._counts[segment] = first + len(packets)
         rows = [
-            (segment, first + index, item.pts, item.duration, item.is_key, item.data)
-            for index, item in enumerate(packets)
+            (segment, first + place, p.pts, p.duration, p.is_key, p.has_alpha, p.data)
+            for place, p in enumerate(packets)
         ]
         with self._lock, self._errors():
-            self._database.executemany("INSERT INTO packet VALUES (?, ?, ?, ?, ?, ?)", rows)
+            self._database.executemany("INSERT INTO packet VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def finish(self, segment: int, end: SegmentEnd) -> None:
         """All packets of a segment are there; from here on it survives what may come."""
@@ -107,10 +107,10 @@ class Journal:
         """All packets, in the order of their decoding."""
         with self._errors(), closing(self._database.cursor()) as cursor:
             cursor.execute(
-                "SELECT pts, duration, is_key, data FROM packet ORDER BY segment, number"
+                "SELECT pts, duration, is_key, data, has_alpha FROM packet ORDER BY segment, number"
             )
-            for pts, duration, is_key, data in cursor:
-                yield EncodedPacket(pts, duration, bool(is_key), data)
+            for pts, duration, is_key, data, has_alpha in cursor:
+                yield EncodedPacket(pts, duration, bool(is_key), data, bool(has_alpha))
 
     def __enter__(self) -> Journal:
         return self

@@ -328,7 +328,7 @@ def finish_video(
     ends = journal.finished().values()
     with written_beside(target, tag="joined") as partial:
         notes = join_segments(journal, job.source, partial, job.target_info, job.options.encode)
-        kept = check_written(partial, job.target_info, sorted(journal.times()))
+        kept = check_written(job.source, partial, job.target_info, sorted(journal.times()))
     journal.remove()
     return VideoResult(
         frames=sum(end.frames for end in ends),
@@ -371,7 +371,7 @@ def output_info(info: VideoInfo, scale: int, options: VideoOptions) -> VideoInfo
 
 def _notes(source: VideoInfo, target: VideoInfo) -> list[str]:
     """What a viewer should know about the output."""
-    notes = []
+    notes = [f"{text} is left out" for text in source.left_out]
     before, after = guessed_matrix(*source.size), guessed_matrix(*target.size)
     is_open = target.colors.matrix == UNSPECIFIED and source.layout.color_count == 3
     if is_open and before != after:

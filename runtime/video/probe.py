@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from runtime.video.color import BY_CUSTOM, ColorTags, Siting, siting_of, tags_of
@@ -22,8 +23,19 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 MAX_SIDE = 16384
+# How FFmpeg knows playlists of concat, HLS and DASH, and descriptions of streams.
+LIST_HEADS = (b"ffconcat", b"#EXTM3U", b"<MPD", b"<?xml", b"v=0")
 
 ATTACHED_PICTURE = 0x400
+# Side data of frames that no encoder here takes, as FFmpeg calls it.
+LEFT_OUT = MappingProxyType(
+    {
+        "STEREO3D": "the frame packing of 3D video",
+        "SPHERICAL": "the projection of spherical video",
+        "ICC_PROFILE": "the ICC profile",
+        "AMBIENT_VIEWING_ENVIRONMENT": "the ambient viewing environment",
+    }
+)
 # How many kinds of side data FFmpeg may have gained since PyAV named them.
 MAX_UNNAMED = 16
 # Exact, or made for editing at rates that show no artefacts.
@@ -60,6 +72,8 @@ class VideoInfo:
     hdr: HdrMetadata | None = None
     # How the siting is known.
     siting_reason: str = BY_CUSTOM
+    # What the frames carry and no output can, in words.
+    left_out: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -106,13 +120,22 @@ def open_video(path: Path) -> tuple[InputContainer, VideoStream]:
 
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
-    if path.is_file() and path.stat().st_size == 0:
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file")
+    with path.open("rb") as file:
+        head = file.read(64)
+    if not head:
         raise ValueError(f"{path} is an empty file")
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(LIST_HEADS):
+        raise ValueError(f"{path} is a list of other files, which is not followed")
     with av_errors(f"{path} is not a video that can be read"):
-        # A playlist under a video's name must not reach the network.
+        # A video must not reach the network.
         container = av.open(
             str(path.absolute()), container_options={"protocol_whitelist": "file"}, **text_options()
         )
+    if container.format.name.endswith("_pipe"):
+        container.close()
+        raise ValueError(f"{path} is a picture, not a video; give it the suffix of its format")
     stream = container.streams.best("video")
     if stream is None or stream.codec_context is None or stream.disposition & ATTACHED_PICTURE:
         container.close()
@@ -177,6 +200,7 @@ def describe(
         start=(frame.pts or 0) * time_base,
         hdr=hdr_of(side_data),
         siting_reason=siting_reason,
+        left_out=tuple(text for name, text in LEFT_OUT.items() if name in side_data),
     )
 
 

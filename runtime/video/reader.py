@@ -60,9 +60,12 @@ class VideoReader:
         self._is_timeless = False
         # AVI stores no presentation times: those of its packets are in decoding order.
         self._avi_stamps: list[int] | None = [] if self._container.format.name == "avi" else None
-        self._watch = PacketWatch(self._container, self._stream)
+        self._watch = PacketWatch(path, self._container, self._stream)
         # Times of packets that no frame has come from yet.
         self._awaited: set[int] = set()
+        self._shown_from: int | None = None
+        # Whether a decoder thread has reported damage, which may be that of any packet.
+        self._has_failed = False
         # Frames before this time are only decoded.
         self._from_pts: int | None = None
         self.damaged = 0
@@ -106,7 +109,7 @@ class VideoReader:
         self._decoder.flush_buffers()
         self._pending = []
         self._from_pts, self._last_pts = first, None
-        self._awaited = set()
+        self._awaited, self._shown_from = set(), None
         self._frames = self._read()
         return True
 
@@ -164,10 +167,8 @@ class VideoReader:
             self._last_pts = frame.pts
             self._follow(frame.pts, is_drain=is_drain)
             yield frame
-        if is_drain and self._decoder.name not in CODECS_WITH_EMPTY_PACKETS:
-            for pts in sorted(self._awaited):
-                place = f"frame {self._next_number()}{_at(pts, self._stream.time_base)}"
-                self._damage(place, "it cannot be decoded")
+        if is_drain:
+            self._report_lost(self._awaited)
 
     def _decoded_from(self, packet: Packet[Any]) -> list[VideoFrame]:
         """The frames that are ready once the decoder has a packet; none if that fails."""
@@ -184,6 +185,7 @@ class VideoReader:
         except FFmpegError as error:
             # Decoder threads report late, but in the order of the frames: the packet at hand is
             # not the one at fault.
+            self._has_failed = self._on_error == "stop"
             self._damage(f"frame {self._next_number()}", error.strerror or "it cannot be decoded")
             return []
         if packet.pts is not None and packet.size and not packet.is_discard:
@@ -191,13 +193,27 @@ class VideoReader:
         return frames
 
     def _follow(self, pts: int | None, *, is_drain: bool) -> None:
-        """Note that a frame is out; earlier ones come no more, and were reported.
+        """Note that a frame is out; those of earlier packets come no more.
 
-        At the end of the stream decoder threads keep their errors to themselves.
+        At the end of the stream decoder threads keep their errors to themselves, and some decoders
+        always do.
         """
-        if pts is not None:
-            kept = {other for other in self._awaited if is_drain or other > pts}
-            self._awaited = kept - {pts}
+        if pts is None:
+            return
+        passed = set() if is_drain else {other for other in self._awaited if other < pts}
+        self._awaited -= passed | {pts}
+        if self._shown_from is None:
+            self._shown_from = pts  # what comes before needs frames that are not in the file
+        self._report_lost({other for other in passed if other > self._shown_from})
+
+    def _report_lost(self, times: set[int]) -> None:
+        """Packets whose frames did not come are damage, unless there need not be any."""
+        is_exact = self._avi_stamps is None and not self._has_failed
+        if self._decoder.name in CODECS_WITH_EMPTY_PACKETS or not is_exact:
+            return
+        for pts in sorted(times):
+            place = f"frame {self._next_number()}{_at(pts, self._stream.time_base)}"
+            self._damage(place, "it cannot be decoded")
 
     def _fault(self, frame: VideoFrame) -> str | None:
         """What is wrong with a frame, if anything; gives it a time if the file has none at all."""

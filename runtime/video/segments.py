@@ -6,6 +6,7 @@ machines give the same bytes.
 
 from __future__ import annotations
 
+import io
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ class EncodedPacket:
     duration: int
     is_key: bool
     data: bytes
+    # Whether ``data`` is a Matroska file of this packet alone, for the sake of its alpha.
+    has_alpha: bool = False
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,39 @@ class SegmentEncoder:
 
 def _encoded(packets: Sequence[Packet[Any]]) -> list[EncodedPacket]:
     return [
-        EncodedPacket(packet.pts or 0, packet.duration or 0, packet.is_keyframe, bytes(packet))
+        EncodedPacket(
+            packet.pts or 0,
+            packet.duration or 0,
+            packet.is_keyframe,
+            wrapped(packet) if _has_alpha(packet) else bytes(packet),
+            _has_alpha(packet),
+        )
         for packet in packets
     ]
+
+
+def _has_alpha(packet: Packet[Any]) -> bool:
+    """Whether alpha lies beside the packet: a stream within the stream of VP8 and VP9."""
+    return packet.has_sidedata("matroska_block_additional")
+
+
+def wrapped(packet: Packet[Any]) -> bytes:
+    """A Matroska file of one VP9 packet: bytes that keep the alpha beside it."""
+    import av
+
+    file = io.BytesIO()
+    times = packet.pts, packet.dts, packet.time_base
+    with av.open(file, "w", format="matroska") as container:
+        packet.stream = container.add_mux_stream("vp9", width=16, height=16)
+        packet.pts = packet.dts = 0
+        container.mux(packet)
+    packet.pts, packet.dts, packet.time_base = times
+    return file.getvalue()
+
+
+def unwrapped(data: bytes) -> Packet[Any]:
+    """The packet of :func:`wrapped`, without its times."""
+    import av
+
+    with av.open(io.BytesIO(data), "r") as container:
+        return next(container.demux())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime.video.probe import av_errors, open_video
+from runtime.video.truncation import missing_bytes
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -44,7 +45,7 @@ def read_timeline(path: Path) -> Timeline:
     Raises OSError if it cannot be read to its end, ValueError if it is not a video.
     """
     container, stream = open_video(path)
-    watch = PacketWatch(container, stream)
+    watch = PacketWatch(path, container, stream)
     stamps: list[int | None] = []
     keys: list[int] = []
     with container:
@@ -73,8 +74,8 @@ def read_timeline(path: Path) -> Timeline:
 class PacketWatch:
     """Follows the packets of a file and tells whether it ends before what its header promises."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
-        self._container, self._stream = container, stream
+    def __init__(self, path: Path, container: InputContainer, stream: VideoStream) -> None:
+        self._path, self._container, self._stream = path, container, stream
         self._end_s = 0.0
         self.count = 0
 
@@ -101,7 +102,8 @@ class PacketWatch:
         is_short = self._end_s < min(duration_s - 1.0, 0.95 * duration_s)
         if "matroska" in formats and is_short:
             return f"it ends at {self._end_s:.1f} s of {duration_s:.1f} s"
-        return None
+        lost = missing_bytes(self._path)
+        return f"{lost} bytes are missing at its end" if lost else None
 
 
 def is_flush(packet: Packet[Any]) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from math import lcm
+import io
+from fractions import Fraction
+from math import gcd, lcm
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -15,21 +17,16 @@ from runtime.video.encoder import (
     encoder_options,
 )
 from runtime.video.frame import Frame, av_from_frame
-from runtime.video.probe import VideoInfo, av_errors, fraction_of, text_options
-from runtime.video.segments import EncodedPacket
+from runtime.video.probe import ATTACHED_PICTURE, VideoInfo, av_errors, fraction_of, text_options
+from runtime.video.segments import EncodedPacket, unwrapped
+from runtime.video.source import COPIED_TYPES, Cover, SourceFile, stream_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from av.container import InputContainer
     from av.packet import Packet
     from av.stream import Stream
 
-# What a muxer writes itself, or what was true of the source file alone.
-DROPPED_TAGS = frozenset(
-    {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id"}
-)
-STATISTICS_PREFIXES = ("bps", "number_of_", "_statistics_", "duration-")
 MP4_SUFFIXES = frozenset({".mp4", ".m4v", ".mov"})
 # x265 (4.2) gives as few frames as these arbitrary decoding times; they need no reordering.
 MAX_UNORDERED = 2
@@ -39,7 +36,7 @@ MAX_TIMESCALE = 2**31 - 1
 class VideoWriter:
     """Encodes frames as they come, in order; a context manager that finishes the file.
 
-    ``source`` with ``stream_index`` is the input whose other streams, tags and chapters are copied.
+    ``source`` is the input whose other streams, covers, tags and chapters are copied.
     The file is complete only after a clean end of the ``with`` body.
     """
 
@@ -49,8 +46,7 @@ class VideoWriter:
         info: VideoInfo,
         options: EncodeOptions | None = None,
         *,
-        source: InputContainer | None = None,
-        stream_index: int = 0,
+        source: SourceFile | None = None,
     ) -> None:
         import av
 
@@ -62,27 +58,31 @@ class VideoWriter:
         self._info = info
         self._encoding = choose_codec(path.suffix, info, options)
         self.notes.extend(self._encoding.notes)
-        streams = _carried_streams(source, path.suffix, stream_index)
+        self.shift = source.time_shift(path.suffix) if source else Fraction(0)
+        carried = source.carried(path.suffix) if source else []
         with av_errors(f"no {path.suffix} file can be written to {path.absolute().parent}"):
             self._container = av.open(
                 str(path.absolute()),
                 "w",
-                container_options=_muxer_options(path.suffix, info, streams),
+                container_options=_muxer_options(path.suffix, info, carried),
                 **text_options(),
             )
         try:
             with av_errors(f"no {path.suffix} file can be written to {path.absolute().parent}"):
                 self._copies: dict[int, Stream] = {}
-                for stream in streams:
-                    if stream is None:
+                for stream in carried:
+                    if source is not None and stream.index == source.main.index:
                         self._stream = self._add_video(info, options)
                     else:
                         self._add_copy(stream)
-                if source is not None:
-                    self._take_tags(source, stream_index)
+                if source is None:
+                    self._stream = self._add_video(info, options)
+                covers = self._take_all_else(source) if source else []
                 # The header now, so that an unwritable output ends the run before it begins.
                 self._container.start_encoding()
                 self._check_ticks(info)
+                for cover in covers:
+                    self._mux_cover(cover)
         except BaseException:
             self.abandon()
             raise
@@ -108,13 +108,19 @@ class VideoWriter:
         """Write a frame that another encoder of the same settings has encoded, at ``dts``."""
         from av.packet import Packet
 
-        item: Any = Packet(packet.data)
-        item.stream = self._stream
+        item: Any = unwrapped(packet.data) if packet.has_alpha else Packet(packet.data)
         item.time_base = self._time_base
         item.pts, item.dts, item.duration = packet.pts, dts, packet.duration
         item.is_keyframe = packet.is_key
+        item.stream = self._stream
+        self._move(item)
         with av_errors(f"a frame at {float(packet.pts * self._time_base):.3f} s cannot be written"):
             self._container.mux(item)
+
+    @property
+    def copied(self) -> set[int]:
+        """Which streams of the source are copied."""
+        return set(self._copies)
 
     def copy(self, packets: Iterable[Packet[Any]]) -> None:
         """Write packets of the source unchanged; those of streams left out are dropped."""
@@ -124,6 +130,7 @@ class VideoWriter:
                 continue
             with av_errors(f"a packet of stream {packet.stream_index} cannot be copied"):
                 packet.stream = stream
+                self._move(packet)
                 self._container.mux(packet)
 
     def finish(self) -> None:
@@ -180,12 +187,12 @@ class VideoWriter:
         return stream
 
     def _add_copy(self, stream: Stream) -> None:
-        try:
-            copy = self._container.add_stream_from_template(stream)
-        except ValueError as error:
-            self._refuse(stream, error)
+        if not self._can_hold(stream):
+            self._refuse(stream)
             return
-        _copy_tags(stream, copy)
+        copy = self._container.add_stream_from_template(stream)
+        copy.metadata.update(stream_tags(stream))
+        copy.disposition = stream.disposition
         self._copies[stream.index] = copy
 
     def _check_ticks(self, info: VideoInfo) -> None:
@@ -196,58 +203,126 @@ class VideoWriter:
                 "write .mp4 to keep them"
             )
 
-    def _refuse(self, stream: Stream, error: ValueError) -> None:
+    def _can_hold(self, stream: Stream) -> bool:
+        """Whether a file of this kind with such a stream alone can be begun and ended."""
+        import av
+        from av.error import FFmpegError
+
+        is_cover = bool(stream.disposition & ATTACHED_PICTURE)
+        try:
+            with av.open(io.BytesIO(), "w", format=self._container.format.name) as trial:
+                copy = trial.add_stream_from_template(stream)
+                if is_cover:
+                    return True  # which no file has alone
+                copy.time_base = stream.time_base
+                trial.start_encoding()
+                if stream.codec_context and stream.codec_context.name.startswith("pcm_"):
+                    trial.mux(_silence(copy))  # whose channels are looked at in the end alone
+        except (FFmpegError, ValueError):
+            return False
+        return True
+
+    def _refuse(self, stream: Stream) -> None:
         codec = stream.codec_context.name if stream.codec_context else "unknown"
         what = f"{stream.type} stream {stream.index} ({codec})"
         if stream.type == "audio":
             raise ValueError(
                 f"{self._path.suffix} cannot hold {what}; write .mkv, which holds most"
-            ) from error
+            )
         self.notes.append(f"{self._path.suffix} cannot hold {what}: left out")
 
-    def _take_tags(self, source: InputContainer, stream_index: int) -> None:
-        self._container.metadata.update(_kept(source.metadata))
-        _copy_tags(source.streams[stream_index], self._stream)
-        chapters = source.chapters()
+    def _take_all_else(self, source: SourceFile) -> list[Cover]:
+        """Tags, chapters and covers; returns the covers that are streams, to be written later."""
+        self._container.metadata.update(source.tags())
+        self._stream.metadata.update(stream_tags(source.main))
+        self._stream.disposition = source.main.disposition
+        chapters = source.chapters(self.shift)
         if chapters:
             self._container.set_chapters(chapters)
-        kept = {stream_index, *self._copies}
+        covers = source.covers()
+        waiting = [cover for cover in covers if self._add_cover(cover)]
         # What is refused has its note already; MP4 shows the track of its chapters as data.
-        silent = {"audio", "subtitle", *(["data"] if chapters else [])}
+        silent = COPIED_TYPES | ({"data"} if chapters else set())
         for stream in source.streams:
-            if stream.index not in kept and stream.type not in silent:
+            is_kept = stream.index in {source.main.index, *self._copies}
+            if not is_kept and stream.type not in silent and not self._is_attached(stream, covers):
                 self.notes.append(f"{stream.type} stream {stream.index} is left out")
+        return waiting
+
+    def _is_attached(self, stream: Stream, covers: list[Cover]) -> bool:
+        is_matroska = self._path.suffix.lower() == ".mkv"
+        return is_matroska and any(cover.stream.index == stream.index for cover in covers)
+
+    def _add_cover(self, cover: Cover) -> bool:
+        """Whether a cover became a stream, whose packet is to be written."""
+        suffix = self._path.suffix.lower()
+        if suffix == ".mkv":
+            self._container.add_attachment(cover.file_name, cover.media_type, cover.data)
+        if suffix not in MP4_SUFFIXES:
+            return False
+        self._add_copy(cover.stream)
+        return cover.stream.index in self._copies
+
+    def _mux_cover(self, cover: Cover) -> None:
+        from av.packet import Packet
+
+        item: Any = Packet(cover.data)
+        item.time_base = Fraction(1, 1000)
+        item.pts = item.dts = 0
+        item.is_keyframe = True
+        item.stream = self._copies[cover.stream.index]
+        self._container.mux(item)
+        # Its only packet; what the source repeats is not copied.
+        del self._copies[cover.stream.index]
+
+    def _move(self, packet: Any) -> None:
+        """Shift the times of a packet, exactly where a finer tick can."""
+        if not self.shift:
+            return
+        tick = _common_tick(Fraction(packet.time_base), self.shift)
+        ticks = int(Fraction(packet.time_base) / tick)
+        if tick.denominator > MAX_TIMESCALE:
+            tick, ticks = Fraction(packet.time_base), 1
+        moved = round(self.shift / tick)
+        times = {name: getattr(packet, name) for name in ("pts", "dts")}
+        duration = packet.duration
+        packet.time_base = tick
+        for name, stamp in times.items():
+            if stamp is not None:
+                setattr(packet, name, stamp * ticks + moved)
+        if duration:
+            packet.duration = duration * ticks
 
 
-def _carried_streams(
-    source: InputContainer | None, suffix: str, stream_index: int
-) -> list[Stream | None]:
-    """The streams to copy in their order, with None in the place of the upscaled one."""
-    if source is None:
-        return [None]
-    kinds = {"audio", "subtitle"}
-    if suffix.lower() == ".mkv":
-        kinds.add("attachment")  # fonts of the subtitles
-    return [
-        None if stream.index == stream_index else stream
-        for stream in source.streams
-        if stream.type in kinds or stream.index == stream_index
-    ]
+def _silence(stream: Stream) -> Packet[Any]:
+    """A packet of uncompressed sound; 480 bytes are whole samples of up to 32 channels."""
+    from av.packet import Packet
+
+    packet: Any = Packet(bytes(480 * 32))
+    packet.stream = stream
+    packet.pts = packet.dts = 0
+    packet.duration = 1
+    return packet  # type: ignore[no-any-return]
 
 
-def _muxer_options(suffix: str, info: VideoInfo, streams: list[Stream | None]) -> dict[str, str]:
+def _common_tick(one: Fraction, other: Fraction) -> Fraction:
+    """The longest time of which both are multiples."""
+    both = gcd(one.numerator * other.denominator, other.numerator * one.denominator)
+    return Fraction(both, one.denominator * other.denominator)
+
+
+def _muxer_options(suffix: str, info: VideoInfo, streams: Sequence[Stream]) -> dict[str, str]:
     # Nothing random, such as Matroska's numbers of segment and tracks: equal input, equal bytes.
     options = {"fflags": "+bitexact"}
     denominator = info.time_base.denominator
     if suffix.lower() not in MP4_SUFFIXES or not 1 < denominator <= MAX_TIMESCALE:
         return options
     # Edit lists count in the movie's time scale: with the default of 1/1000 s they would shift
-    # a video that starts late, or whose first frame waits for reordering, by part of a tick.
+    # a stream that starts late, or whose first frame waits for reordering, by part of a tick.
     timescale = denominator
-    for stream in streams:
-        if stream is not None and stream.time_base:
-            common = lcm(timescale, stream.time_base.denominator)
-            timescale = common if common <= MAX_TIMESCALE else timescale
+    for ticks in (_ticks_a_second(stream) for stream in streams):
+        common = lcm(timescale, ticks)
+        timescale = common if common <= MAX_TIMESCALE else timescale
     return {
         **options,
         "movie_timescale": str(timescale),
@@ -255,14 +330,9 @@ def _muxer_options(suffix: str, info: VideoInfo, streams: list[Stream | None]) -
     }
 
 
-def _copy_tags(source: Stream, target: Stream) -> None:
-    target.metadata.update(_kept(source.metadata))
-    target.disposition = source.disposition
-
-
-def _kept(tags: dict[str, str]) -> dict[str, str]:
-    return {
-        key: value
-        for key, value in tags.items()
-        if key.lower() not in DROPPED_TAGS and not key.lower().startswith(STATISTICS_PREFIXES)
-    }
+def _ticks_a_second(stream: Stream) -> int:
+    """In which MP4 counts a copied stream: sound in samples."""
+    context: Any = stream.codec_context
+    if stream.type == "audio":
+        return int(context.sample_rate or 1)
+    return stream.time_base.denominator if stream.time_base else 1

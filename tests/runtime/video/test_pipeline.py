@@ -341,13 +341,13 @@ def test_output_is_read_back_and_what_is_wrong_with_it_found(tmp_path: Path) -> 
     upscale_video(source, tmp_path / "b.mp4", NearestUpscaler(), VideoOptions(encode=FAST))
     with VideoReader(tmp_path / "b.mp4") as reader:
         info, times = reader.info, [frame.pts for frame in reader]
-    assert check_written(tmp_path / "b.mp4", info, times) == ()
+    assert check_written(source, tmp_path / "b.mp4", info, times) == ()
     other = replace(info, aspect=Fraction(1), display_matrix=None, colors=ColorTags(matrix=9))
-    (note,) = check_written(tmp_path / "b.mp4", other, times)
+    (note,) = check_written(source, tmp_path / "b.mp4", other, times)
     assert note == ".mp4 does not keep matrix, sample aspect ratio, rotation of this video"
     with pytest.raises(RuntimeError, match="12 of 13 written frames"):
-        check_written(tmp_path / "b.mp4", info, [*times, times[-1] + 512])
+        check_written(source, tmp_path / "b.mp4", info, [*times, times[-1] + 512])
     with pytest.raises(RuntimeError, match=r"frame 12 reads back -0\.0400 s off its time"):
-        check_written(tmp_path / "b.mp4", info, [*times[:-1], times[-1] + 512])
+        check_written(source, tmp_path / "b.mp4", info, [*times[:-1], times[-1] + 512])
     with pytest.raises(RuntimeError, match="read back as 64x48 of 8 bits, not 64x50 of 8"):
-        check_written(tmp_path / "b.mp4", replace(info, height=50), times)
+        check_written(source, tmp_path / "b.mp4", replace(info, height=50), times)
