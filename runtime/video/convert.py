@@ -83,8 +83,6 @@ class Converter:
         if frame.layout.subsampling == GREY:
             frame = _coloured(frame, self._entry)
         source = av_from_frame(frame, self._entry.planar_name)
-        # Its own clock, as a filter graph is set up for one.
-        source.pts, source.time_base = 0, None
         self._graph.vpush(source)
         result = frame_from_av(self._graph.vpull(), frame.pts, frame.time_base)
         planes = result.planes

@@ -26,6 +26,7 @@ PRESETS = (
 DEFAULT_CRF: Mapping[str, float] = MappingProxyType({"h264": 16, "hevc": 17, "av1": 14, "vp9": 16})
 MAX_CRF: Mapping[str, int] = MappingProxyType({"h264": 51, "hevc": 51, "av1": 63, "vp9": 63})
 THREADS, X265_FRAME_THREADS = 8, 4
+SMALLEST_CUT = 32
 
 
 def _by_preset(*values: int | str) -> Mapping[str, str]:
@@ -64,7 +65,10 @@ def software_options(encoder: str, crf: float, preset: str, info: VideoInfo) -> 
             "threads": str(THREADS),
         }
     if encoder == "ffv1":
-        return {"level": "3", "threads": str(THREADS)}
+        chosen = {"level": "3", "threads": str(THREADS)}
+        # Cut into slices, it loses chroma of quarter size at their edges, and refuses small frames.
+        is_whole = max(info.layout.subsampling) > 2 or min(info.size) < SMALLEST_CUT
+        return chosen | ({"slices": "1"} if is_whole else {})
     if encoder == "prores_ks":
         profile = "hq" if info.layout.subsampling == (2, 1) else "4444"
         return {"profile": profile, "threads": str(THREADS)}

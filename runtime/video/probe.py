@@ -127,7 +127,9 @@ def decoder_of(stream: VideoStream) -> VideoCodecContext:
 
     context = stream.codec_context
     name = ALPHA_DECODERS.get(context.name)
-    if name is None or stream.metadata.get("alpha_mode") != "1":
+    # Once as a property of the track, once as a tag that copies of tags turn to capitals.
+    modes = (stream.metadata.get(key) for key in ("alpha_mode", "ALPHA_MODE"))
+    if name is None or "1" not in modes:
         return context
     try:
         decoder: Any = CodecContext.create(name, "r")
