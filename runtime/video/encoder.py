@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from types import MappingProxyType
@@ -59,6 +59,7 @@ FALSE_CLAIMS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 # x265 4.2 writes past its buffers when a frame is wider than one block of 32 and narrower than 64.
 X265_UNSAFE_WIDTHS = range(33, 64)
+ANY_SIZE_CODECS = ("av1", "vp9", "ffv1")
 # What to offer where a pixel format has no encoder, the nearest first.
 OFFERED_FORMATS = ("yuv420p", "yuv420p10le", "yuv422p10le", "yuva420p", "yuva444p10le", "gbrap")
 
@@ -104,16 +105,14 @@ def choose_codec(suffix: str, info: VideoInfo, options: EncodeOptions) -> Encodi
             f"{suffix} holds no alpha, which the input has; write {_listed(ALPHA_SUFFIXES)}, or "
             "pass --alpha drop"
         )
-    refusals: list[str] = []
+    refusals: dict[str, str] = {}
     for candidate in _candidates(codecs, info.layout, options.encoder):
         reason = check_encoder(candidate, info, options)
         if reason is None:
             notes = [*_replacement(candidate, refusals), *_option_notes(candidate, info, options)]
-            return Encoding(
-                candidate.codec, candidate.encoder, candidate.pixel_format, tuple(notes)
-            )
-        refusals.append(reason)
-    raise ValueError("; ".join([*refusals, _advice(suffix, info, options)]))
+            return replace(candidate, notes=tuple(notes))
+        refusals[candidate.encoder] = reason
+    raise ValueError(f"{_summary(refusals, info, options)}; {_advice(suffix, info, options)}")
 
 
 def check_encoder(encoding: Encoding, info: VideoInfo, options: EncodeOptions) -> str | None:
@@ -238,8 +237,17 @@ def _crf(codec: str, crf: float | None) -> float:
     return crf
 
 
-def _replacement(chosen: Encoding, refusals: list[str]) -> list[str]:
-    return [f"{chosen.encoder} is used, as {', '.join(refusals)}"] if refusals else []
+def _replacement(chosen: Encoding, refusals: Mapping[str, str]) -> list[str]:
+    if not refusals:
+        return []
+    return [f"{chosen.encoder} is used, as {'; '.join(refusals.values())}"]
+
+
+def _summary(refusals: Mapping[str, str], info: VideoInfo, options: EncodeOptions) -> str:
+    if len(refusals) == 1 or options.encoder in HARDWARE:
+        return "; ".join(refusals.values())
+    what = f"{info.width}x{info.height} {info.layout.planar_name}"
+    return f"none of {', '.join(refusals)} takes {what}"
 
 
 def _option_notes(chosen: Encoding, info: VideoInfo, options: EncodeOptions) -> Iterator[str]:
@@ -262,38 +270,42 @@ def _option_notes(chosen: Encoding, info: VideoInfo, options: EncodeOptions) -> 
 
 def _advice(suffix: str, info: VideoInfo, options: EncodeOptions) -> str:
     """What would help."""
+    if options.encoder in HARDWARE:
+        return "pass --encoder auto"
     layout = info.layout
     advice = []
-    x, y = (max(step, 1) for step in layout.subsampling)
-    width, height = info.width - info.width % x, info.height - info.height % y
-    if (width, height) != info.size and width and height:
-        advice.append(f"--size {width}x{height}")
-    if options.encoder != "auto":
-        advice.append("--encoder auto")
+    if _is_listed(suffix, layout, options.codec):
+        x, y = (max(step, 1) for step in layout.subsampling)
+        width, height = info.width - info.width % x, info.height - info.height % y
+        advice += [f"--size {width}x{height}"] if (width, height) != info.size else []
+        others = [name for name in VIDEO_SUFFIXES if _is_listed(name, layout, *ANY_SIZE_CODECS)]
+    else:
+        advice += [f"--pixel-format {name}" for name in _offers(suffix, layout, options.codec)[:1]]
+        others = [name for name in VIDEO_SUFFIXES if _is_listed(name, layout, options.codec)]
     if options.codec != "auto":
         advice.append("another --codec")
-    others = [name for name in VIDEO_SUFFIXES if name != suffix and _is_listed(name, layout)]
-    formats = [
-        name
-        for name in OFFERED_FORMATS
-        if LAYOUTS[name].has_alpha == layout.has_alpha
-        and name != layout.planar_name
-        and _is_listed(suffix, LAYOUTS[name], options.codec)
-    ]
-    if formats:
-        advice.append(f"--pixel-format {formats[0]}")
     if layout.has_alpha:
         advice.append("--alpha drop")
     told = [f"pass {_listed(advice)}"] if advice else []
+    others = [name for name in others if name != suffix]
     return " or ".join([*told, *([f"write {_listed(others)}"] if others else [])])
 
 
-def _is_listed(suffix: str, layout: PixelLayout, codec: str = "auto") -> bool:
-    """Whether some software encoder of a container lists this pixel format."""
+def _offers(suffix: str, layout: PixelLayout, codec: str) -> list[str]:
+    """Pixel formats that can be written, with alpha if the wanted one has it."""
+    return [
+        name
+        for name in OFFERED_FORMATS
+        if LAYOUTS[name].has_alpha == layout.has_alpha and _is_listed(suffix, LAYOUTS[name], codec)
+    ]
+
+
+def _is_listed(suffix: str, layout: PixelLayout, *codecs: str) -> bool:
+    """Whether a software encoder of a container, of these codecs or ``auto``, lists this format."""
     if layout.has_alpha and suffix not in ALPHA_SUFFIXES:
         return False
-    codecs = VIDEO_SUFFIXES[suffix] if codec == "auto" else (codec,)
-    return any(item.pixel_format for item in _candidates(codecs, layout, "auto"))
+    held = tuple(name for name in VIDEO_SUFFIXES[suffix] if name in codecs or "auto" in codecs)
+    return any(item.pixel_format for item in _candidates(held, layout, "auto"))
 
 
 def _listed(names: tuple[str, ...] | list[str]) -> str:

@@ -113,7 +113,8 @@ def test_missing_encoder_is_named() -> None:
             ".mp4",
             "yuv411p",
             {},
-            "libx265 takes no yuv411p.*pass --pixel-format yuv420p or write .mkv",
+            "none of libx264, libx265, libsvtav1, libvpx-vp9 takes 320x180 yuv411p; "
+            "pass --pixel-format yuv420p or write .mkv",
         ),
         (".webm", "yuv420p10le", {"codec": "vp9"}, "libvpx-vp9 takes no yuv420p10le"),
         (
@@ -123,7 +124,12 @@ def test_missing_encoder_is_named() -> None:
             "pass --pixel-format yuva444p10le or --alpha drop or write .mkv or .webm",
         ),
         (".webm", "rgba", {}, "pass --pixel-format yuva420p or --alpha drop or write .mov or .mkv"),
-        (".mov", "yuv420p", {"codec": "prores"}, "another --codec or --pixel-format yuv422p10le"),
+        (
+            ".mov",
+            "yuv420p",
+            {"codec": "prores"},
+            "pass --pixel-format yuv422p10le or another --codec$",
+        ),
         (".mp4", "rgba", {}, r"\.mp4 holds no alpha.*write \.mov, \.mkv or \.webm.*--alpha drop"),
     ],
 )
@@ -138,7 +144,7 @@ def test_codec_that_cannot_take_the_size_is_replaced_with_a_note() -> None:
     got = chosen(".mp4", info(width=483, height=363))
     assert got.encoder == "libsvtav1"
     assert got.notes == (
-        "libsvtav1 is used, as libx264 takes no 483x363 yuv420p, libx265 takes no 483x363 yuv420p",
+        "libsvtav1 is used, as libx264 takes no 483x363 yuv420p; libx265 takes no 483x363 yuv420p",
     )
 
 
