@@ -30,6 +30,7 @@ MAX_UNNAMED = 16
 LOSSLESS_CODECS = frozenset(
     {"rawvideo", "ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "lagarith", "png", "apng"}
     | {"qtrle", "v210", "r210", "prores", "dnxhd", "cfhd", "jpeg2000"}
+    | {"gif", "zmbv", "flashsv", "flashsv2", "cscd", "tscc", "msrle"}
 )
 # H.264 of about CRF 17, where students for clean pictures and for compressed video are even.
 CLEAN_BITS_PER_PIXEL = 0.25
@@ -151,7 +152,8 @@ def describe(
         raise ValueError(
             f"{path} has frames of {frame.width}x{frame.height}; at most {MAX_SIDE} is supported"
         )
-    order = int(stream.codec_context.field_order)
+    # PyAV shows it from version 18.1 on.
+    order = int(getattr(stream.codec_context, "field_order", 0))
     if not is_deinterlaced and (frame.interlaced_frame or order in INTERLACED_ORDERS):
         raise ValueError(f"{path} is interlaced, which would be upscaled wrongly; {DEINTERLACE}")
     time_base = fraction_of(stream.time_base)
