@@ -31,7 +31,7 @@ from runtime.atomic import written_beside
 from runtime.cli import run_main
 from runtime.manifest import model_file, read_manifest
 from runtime.upscaler import Upscaler
-from runtime.video.encoder import PRESETS, EncodeOptions
+from runtime.video.encoder import DEFAULT_CRF, PRESETS, EncodeOptions
 from runtime.video.frame_upscaler import PlaneUpscaler
 from runtime.video.pipeline import VideoOptions, upscale_video
 
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "size": list(size),
         "precision": "int8",
         "threads": args.threads,
-        "encoder": f"x264, preset {args.preset}, crf {EncodeOptions().crf:g}",
+        "encoder": f"x264, preset {args.preset}, crf {DEFAULT_CRF['h264']:g}",
         "missing": missing,
         "results": rows,
     }

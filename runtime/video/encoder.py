@@ -109,8 +109,9 @@ def choose_codec(suffix: str, info: VideoInfo, options: EncodeOptions) -> Encodi
     for candidate in _candidates(codecs, info.layout, options.encoder):
         reason = check_encoder(candidate, info, options)
         if reason is None:
-            notes = [*_replacement(candidate, refusals), *_option_notes(candidate, info, options)]
-            return replace(candidate, notes=tuple(notes))
+            replaced = _replacement(candidate, refusals, info, options)
+            notes = (*replaced, *_option_notes(candidate, info, options))
+            return replace(candidate, notes=notes)
         refusals[candidate.encoder] = reason
     raise ValueError(f"{_summary(refusals, info, options)}; {_advice(suffix, info, options)}")
 
@@ -237,10 +238,12 @@ def _crf(codec: str, crf: float | None) -> float:
     return crf
 
 
-def _replacement(chosen: Encoding, refusals: Mapping[str, str]) -> list[str]:
+def _replacement(
+    chosen: Encoding, refusals: Mapping[str, str], info: VideoInfo, options: EncodeOptions
+) -> list[str]:
     if not refusals:
         return []
-    return [f"{chosen.encoder} is used, as {'; '.join(refusals.values())}"]
+    return [f"{chosen.encoder} is used, as {_summary(refusals, info, options)}"]
 
 
 def _summary(refusals: Mapping[str, str], info: VideoInfo, options: EncodeOptions) -> str:

@@ -165,12 +165,13 @@ def describe(
             f"{path} is Dolby Vision of profile 5, whose colours only its own metadata makes "
             "sense of; a file with an HDR10 base layer (profile 8) is needed"
         )
-    siting, siting_reason = siting_of(frame, stream.codec_context.name)
+    codec = stream.codec_context.codec.canonical_name
+    siting, siting_reason = siting_of(frame, codec)
     return VideoInfo(
         width=frame.width,
         height=frame.height,
         layout=layout_of(frame.format.name),
-        codec=stream.codec_context.name,
+        codec=codec,
         time_base=time_base,
         rate=fraction_of(stream.average_rate) or fraction_of(stream.guessed_rate),
         frames=_frame_count(stream),

@@ -235,18 +235,20 @@ def test_jpeg_formats_stay_full_range(tmp_path: Path) -> None:
     assert result.chroma_location == "center, by the custom of mjpeg"
 
 
-def test_chroma_location_is_as_the_user_says(tmp_path: Path) -> None:
-    source = make_clip(tmp_path / "a.mp4", Clip())
-    what = VideoOptions(chroma_location="topleft")
-    result = upscaled(source, tmp_path / "b.mp4", what=what)
-    assert result.chroma_location == "topleft, by --chroma-location"
-    with av.open(str(tmp_path / "b.mp4")) as container:
-        written = container.streams.video[0].codec_context.extradata
-    upscaled(source, tmp_path / "c.mp4")
-    with av.open(str(tmp_path / "c.mp4")) as container:
-        plain = container.streams.video[0].codec_context.extradata
-    assert len(written) >= len(plain)
-    assert written != plain
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
+def test_chroma_location_that_the_user_names_is_written(tmp_path: Path, codec: str) -> None:
+    """The sequence header is another for another location."""
+    source = make_clip(tmp_path / "a.mp4", Clip(width=64, height=64))
+    headers = []
+    for location in (None, "left", "topleft"):
+        what = VideoOptions(chroma_location=location)
+        result = upscaled(source, tmp_path / f"{location}.mp4", what=what, codec=codec)
+        reason = f"{location}, by --chroma-location" if location else "left, by the custom of h264"
+        assert result.chroma_location == reason
+        with av.open(str(tmp_path / f"{location}.mp4")) as container:
+            headers.append(container.streams.video[0].codec_context.extradata)
+    assert headers[1] != headers[2]
+    assert headers[0] != headers[2]
 
 
 @pytest.mark.parametrize(
@@ -257,7 +259,9 @@ def test_rgb_becomes_yuv_on_demand_with_the_tags_that_it_was_made_by(
     tmp_path: Path, alpha: str, wanted: str, suffix: str
 ) -> None:
     source = make_clip(tmp_path / "a.mkv", Clip(pixel_format="bgra", **FFV1))
-    upscaled(source, tmp_path / f"b{suffix}", alpha=alpha, pixel_format=wanted)
+    result = upscaled(source, tmp_path / f"b{suffix}", alpha=alpha, pixel_format=wanted)
+    expected = None if "444" in wanted else "left, by the custom of most codecs"
+    assert result.chroma_location == expected
     frame = frames_of(tmp_path / f"b{suffix}")[0]
     assert frame.layout.planar_name == wanted
     assert read_back(tmp_path / f"b{suffix}").stream["colors"][::3] == (1, 1)
