@@ -113,7 +113,8 @@ class Converter:
 
 
 def _scale_options(source: VideoInfo, target: VideoInfo) -> str:
-    options = {"flags": EXACT}
+    # Several threads of FFmpeg 8's swscale have been seen to lose rows of chroma.
+    options = {"flags": EXACT, "threads": "1"}
     for end, info in (("in", source), ("out", target)):
         options[f"{end}_color_matrix"] = _matrix_name(source, target)
         options[f"{end}_range"] = "full" if _is_full(info) else "limited"

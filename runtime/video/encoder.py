@@ -7,12 +7,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from runtime.video.candidates import (
+    ALPHA_SUFFIXES,
+    ENCODERS,
+    HARDWARE,
+    VIDEO_SUFFIXES,
+    Encoding,
+    candidates,
+    formats_of,
+    is_listed,
+)
 from runtime.video.color import BY_CUSTOM, Siting, apply_tags
 from runtime.video.encoder_options import (
     DEFAULT_CRF,
+    HDR_ENCODERS,
     MAX_CRF,
     PRESETS,
     hardware_options,
@@ -25,38 +35,6 @@ from runtime.video.probe import VideoInfo
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
-ENCODERS: Mapping[str, str] = MappingProxyType(
-    {
-        "h264": "libx264",
-        "hevc": "libx265",
-        "av1": "libsvtav1",
-        "vp9": "libvpx-vp9",
-        "ffv1": "ffv1",
-        "prores": "prores_ks",
-        "qtrle": "qtrle",
-        "png": "png",
-    }
-)
-RGB_ENCODERS: Mapping[str, str] = MappingProxyType({"h264": "libx264rgb"})
-HARDWARE = ("nvenc", "qsv", "vaapi", "v4l2m2m", "videotoolbox", "amf")
-# The first codec that can is taken; those at the end are for what the others cannot hold.
-VIDEO_SUFFIXES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        ".mp4": ("h264", "hevc", "av1", "vp9"),
-        ".m4v": ("h264",),
-        ".mov": ("h264", "hevc", "prores", "qtrle", "png"),
-        ".mkv": ("h264", "hevc", "av1", "vp9", "ffv1", "prores"),
-        ".webm": ("vp9", "av1"),
-    }
-)
-ALPHA_SUFFIXES = (".mov", ".mkv", ".webm")
-# Formats that encoders list and then refuse, or write without their alpha.
-FALSE_CLAIMS: Mapping[str, frozenset[str]] = MappingProxyType(
-    {
-        "libx265": frozenset({"yuva420p", "yuva420p10le"}),
-        "libvpx-vp9": frozenset({"gbrap", "yuva422p", "yuva444p"}),
-    }
-)
 # x265 4.2 writes past its buffers when a frame is wider than one block of 32 and narrower than 64.
 X265_UNSAFE_WIDTHS = range(33, 64)
 ANY_SIZE_CODECS = ("av1", "vp9", "ffv1")
@@ -76,21 +54,6 @@ class EncodeOptions:
     alpha: str = "keep"
 
 
-@dataclass(frozen=True)
-class Encoding:
-    """An encoder with the pixel format that it takes, and what the user should know of them."""
-
-    codec: str
-    encoder: str
-    pixel_format: str
-    notes: tuple[str, ...] = ()
-
-    @property
-    def is_hardware(self) -> bool:
-        """Whether a device encodes."""
-        return self.encoder.endswith(HARDWARE)
-
-
 @lru_cache(maxsize=16)
 def choose_codec(suffix: str, info: VideoInfo, options: EncodeOptions) -> Encoding:
     """What writes ``info`` to an output of this suffix: the first that can, by really opening it.
@@ -106,14 +69,15 @@ def choose_codec(suffix: str, info: VideoInfo, options: EncodeOptions) -> Encodi
             "pass --alpha drop"
         )
     refusals: dict[str, str] = {}
-    for candidate in _candidates(codecs, info.layout, options.encoder):
+    for candidate in candidates(codecs, info.layout, options.encoder):
         reason = check_encoder(candidate, info, options)
         if reason is None:
             replaced = _replacement(candidate, refusals, info, options)
             notes = (*replaced, *_option_notes(candidate, info, options))
             return replace(candidate, notes=notes)
         refusals[candidate.encoder] = reason
-    raise ValueError(f"{_summary(refusals, info, options)}; {_advice(suffix, info, options)}")
+    advice = _advice(suffix, info, options)
+    raise ValueError(_summary(refusals, info, options) + (f"; {advice}" if advice else ""))
 
 
 def check_encoder(encoding: Encoding, info: VideoInfo, options: EncodeOptions) -> str | None:
@@ -121,7 +85,7 @@ def check_encoder(encoding: Encoding, info: VideoInfo, options: EncodeOptions) -
     from av.codec.context import CodecContext
     from av.error import FFmpegError
 
-    formats = _formats_of(encoding.encoder)
+    formats = formats_of(encoding.encoder)
     if formats is None:
         return f"this build of PyAV has no encoder {encoding.encoder}"
     what = f"{info.width}x{info.height} {info.layout.planar_name}"
@@ -189,45 +153,6 @@ def _codecs(suffix: str, info: VideoInfo, wanted: str) -> tuple[str, ...]:
     return tuple(sorted(allowed, key=lambda codec: codec != "hevc")) if is_deep else allowed
 
 
-def _candidates(codecs: tuple[str, ...], layout: PixelLayout, wanted: str) -> Iterator[Encoding]:
-    for codec in codecs:
-        if wanted in HARDWARE:
-            encoder = f"{codec}_{wanted}"
-        elif layout.is_rgb:
-            encoder = RGB_ENCODERS.get(codec, ENCODERS[codec])
-        else:
-            encoder = ENCODERS[codec]
-        yield Encoding(codec, encoder, _format_for(encoder, layout))
-
-
-def _format_for(encoder: str, layout: PixelLayout) -> str:
-    """The pixel format by which an encoder takes samples as they are; empty if there is none."""
-    if layout.is_rgb and encoder.endswith(HARDWARE):
-        return ""  # they take RGB and write YUV
-    listed = _formats_of(encoder)
-    if listed == () and not layout.has_alpha:
-        return layout.planar_name  # it does not say; opening it will
-    names = [
-        name
-        for name in listed or ()
-        if name in LAYOUTS
-        and LAYOUTS[name].planar_name == layout.planar_name
-        and name not in FALSE_CLAIMS.get(encoder, ())
-    ]
-    return layout.planar_name if layout.planar_name in names else next(iter(names), "")
-
-
-@lru_cache(maxsize=64)
-def _formats_of(encoder: str) -> tuple[str, ...] | None:
-    """Pixel formats that an encoder lists; None if this build lacks it."""
-    from av.codec.codec import Codec, UnknownCodecError
-
-    try:
-        return tuple(item.name for item in Codec(encoder, "w").video_formats or ())
-    except UnknownCodecError:
-        return None
-
-
 def _crf(codec: str, crf: float | None) -> float:
     if codec not in MAX_CRF:
         return 0
@@ -262,7 +187,7 @@ def _option_notes(chosen: Encoding, info: VideoInfo, options: EncodeOptions) -> 
     hdr = info.hdr
     if hdr is None:
         return
-    if hdr.is_static and chosen.encoder not in ("libx264", "libx265", "libsvtav1"):
+    if hdr.is_static and chosen.encoder not in HDR_ENCODERS:
         yield (
             f"{chosen.encoder} cannot carry HDR mastering metadata, which is left out; the colour "
             "tags are kept"
@@ -272,19 +197,19 @@ def _option_notes(chosen: Encoding, info: VideoInfo, options: EncodeOptions) -> 
 
 
 def _advice(suffix: str, info: VideoInfo, options: EncodeOptions) -> str:
-    """What would help."""
+    """What would help; empty if nothing is known to."""
     if options.encoder in HARDWARE:
         return "pass --encoder auto"
     layout = info.layout
     advice = []
-    if _is_listed(suffix, layout, options.codec):
+    if is_listed(suffix, layout, options.codec):
         x, y = (max(step, 1) for step in layout.subsampling)
         width, height = info.width - info.width % x, info.height - info.height % y
         advice += [f"--size {width}x{height}"] if (width, height) != info.size else []
-        others = [name for name in VIDEO_SUFFIXES if _is_listed(name, layout, *ANY_SIZE_CODECS)]
+        others = [name for name in VIDEO_SUFFIXES if is_listed(name, layout, *ANY_SIZE_CODECS)]
     else:
         advice += [f"--pixel-format {name}" for name in _offers(suffix, layout, options.codec)[:1]]
-        others = [name for name in VIDEO_SUFFIXES if _is_listed(name, layout, options.codec)]
+        others = [name for name in VIDEO_SUFFIXES if is_listed(name, layout, options.codec)]
     if options.codec != "auto":
         advice.append("another --codec")
     if layout.has_alpha:
@@ -299,16 +224,8 @@ def _offers(suffix: str, layout: PixelLayout, codec: str) -> list[str]:
     return [
         name
         for name in OFFERED_FORMATS
-        if LAYOUTS[name].has_alpha == layout.has_alpha and _is_listed(suffix, LAYOUTS[name], codec)
+        if LAYOUTS[name].has_alpha == layout.has_alpha and is_listed(suffix, LAYOUTS[name], codec)
     ]
-
-
-def _is_listed(suffix: str, layout: PixelLayout, *codecs: str) -> bool:
-    """Whether a software encoder of a container, of these codecs or ``auto``, lists this format."""
-    if layout.has_alpha and suffix not in ALPHA_SUFFIXES:
-        return False
-    held = tuple(name for name in VIDEO_SUFFIXES[suffix] if name in codecs or "auto" in codecs)
-    return any(item.pixel_format for item in _candidates(held, layout, "auto"))
 
 
 def _listed(names: tuple[str, ...] | list[str]) -> str:

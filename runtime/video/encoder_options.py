@@ -25,6 +25,7 @@ PRESETS = (
 # About equal PSNR on a 960x540 clip, where x264 of 16 has 45.5 dB.
 DEFAULT_CRF: Mapping[str, float] = MappingProxyType({"h264": 16, "hevc": 17, "av1": 14, "vp9": 16})
 MAX_CRF: Mapping[str, int] = MappingProxyType({"h264": 51, "hevc": 51, "av1": 63, "vp9": 63})
+HDR_ENCODERS = frozenset({"libx264", "libx264rgb", "libx265", "libsvtav1"})
 THREADS, X265_FRAME_THREADS = 8, 4
 SMALLEST_CUT = 32
 

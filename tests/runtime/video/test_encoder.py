@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runtime.video import encoder
+from runtime.video import candidates, encoder
 from runtime.video.color import BY_USER, SITINGS, ColorTags, Siting
 from runtime.video.encoder import (
     ENCODERS,
@@ -173,7 +173,8 @@ def test_odd_size_is_no_matter_where_it_can_be_written(suffix: str, layout: str)
 def test_hardware_that_is_absent_is_one_clear_error(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoder, "_formats_of", lambda name: None)
+    for module in (candidates, encoder):
+        monkeypatch.setattr(module, "formats_of", lambda name: None)
     with pytest.raises(ValueError, match=f"no encoder h264_{kind}.*pass --encoder auto"):
         chosen(".mp4", info(), encoder=kind)
 

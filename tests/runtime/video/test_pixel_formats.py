@@ -198,6 +198,39 @@ def test_alpha_is_refused_where_it_would_be_lost(tmp_path: Path) -> None:
     assert read_back(tmp_path / "b.mp4").stream["format"] == "gbrp"
 
 
+UNEVEN = (3, 4, 7, 8, 20, 21, 22, 40, 41, 60)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pixel_format"),
+    [
+        (".mp4", "av1", "yuv420p"),
+        (".webm", "av1", "yuv420p10le"),
+        (".mkv", "ffv1", "yuv422p"),
+        (".mov", "prores", "yuv422p10le"),
+        (".mov", "qtrle", "bgra"),
+        (".mov", "h264", "bgr0"),
+    ],
+)
+@pytest.mark.parametrize("times", [UNEVEN, (0,), (0, 1), (5, 6, 7)])
+def test_frame_times_are_kept_by_every_encoder(
+    tmp_path: Path, suffix: str, codec: str, pixel_format: str, times: tuple[int, ...]
+) -> None:
+    tick = Fraction(1, 1000) * 40
+    clip = Clip(pixel_format=pixel_format, **FFV1 | {"pts": times, "time_base": tick})
+    source = make_clip(tmp_path / "a.mkv", clip)
+    upscaled(source, tmp_path / f"b{suffix}", codec=codec)
+    assert read_back(tmp_path / f"b{suffix}").times == read_back(source).times
+
+
+def test_av1_says_nothing_on_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = make_clip(tmp_path / "a.mkv", Clip(pts=(0, 1)))
+    upscaled(source, tmp_path / "b.mp4", codec="av1")
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     ("suffix", "codec", "colors"),
     [
