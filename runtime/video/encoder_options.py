@@ -85,8 +85,9 @@ def hardware_options(encoder: str, crf: float, preset: str, info: VideoInfo) -> 
     if kind == "qsv":
         return {"global_quality": level, "preset": QSV_PRESETS[preset]}
     if kind == "amf":
-        quality = {"rc": "cqp", "qp_i": level, "qp_p": level}
-        return quality | {"quality": AMF_QUALITIES[preset]}
+        # AV1 counts its quantiser to 255.
+        step = str(round(crf * 4)) if encoder.startswith("av1") else level
+        return {"rc": "cqp", "qp_i": step, "qp_p": step, "quality": AMF_QUALITIES[preset]}
     if kind == "vaapi":
         return {"rc_mode": "CQP", "qp": level}
     # The others know a bit rate alone: 0.2 bits a pixel, twice that of a good film.

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from av.codec.context import CodecContext
 
 from runtime.video import candidates, encoder
 from runtime.video.color import BY_USER, SITINGS, ColorTags, Siting
@@ -19,6 +20,7 @@ from runtime.video.encoder import (
     choose_codec,
     encoder_options,
 )
+from runtime.video.encoder_options import PRESETS, hardware_options
 from runtime.video.hdr import HdrMetadata
 from runtime.video.pixels import LAYOUTS
 from runtime.video.probe import VideoInfo
@@ -202,6 +204,25 @@ def test_hardware_takes_no_rgb_which_it_would_turn_into_yuv() -> None:
 )
 def test_options_default_to_high_quality(name: str, encoder: str, expected: dict[str, str]) -> None:
     assert encoder_options(Encoding(name, encoder, "yuv420p"), EncodeOptions(), info()) == expected
+
+
+@pytest.mark.parametrize("kind", ["nvenc", "qsv", "amf"])
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_options_of_hardware_are_ones_that_ffmpeg_knows(kind: str, codec: str, preset: str) -> None:
+    name = f"{codec}_{kind}"
+    if candidates.formats_of(name) is None:
+        pytest.skip(f"this build has no {name}")
+    context: Any = CodecContext.create(name, "w")
+    if not hasattr(context, "supported_options"):
+        pytest.skip("this PyAV does not list options")
+    known = {option.name: option for option in context.supported_options.private}
+    chosen = hardware_options(name, 20, preset, info())
+    for key, value in chosen.items():
+        if key in ("b", "global_quality"):
+            continue
+        choices = [choice.name for choice in known[key].choices or ()]
+        assert value in choices or float(value) <= known[key].max
 
 
 def test_options_without_meaning_are_noted() -> None:
