@@ -83,8 +83,6 @@ class Converter:
         if frame.layout.subsampling == GREY:
             frame = _coloured(frame, self._entry)
         source = av_from_frame(frame, self._entry.planar_name)
-        # Its own clock, as a filter graph is set up for one.
-        source.pts, source.time_base = 0, None
         self._graph.vpush(source)
         result = frame_from_av(self._graph.vpull(), frame.pts, frame.time_base)
         planes = result.planes
@@ -115,7 +113,8 @@ class Converter:
 
 
 def _scale_options(source: VideoInfo, target: VideoInfo) -> str:
-    options = {"flags": EXACT}
+    # Several threads of FFmpeg 8's swscale have been seen to lose rows of chroma.
+    options = {"flags": EXACT, "threads": "1"}
     for end, info in (("in", source), ("out", target)):
         options[f"{end}_color_matrix"] = _matrix_name(source, target)
         options[f"{end}_range"] = "full" if _is_full(info) else "limited"

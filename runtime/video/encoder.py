@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from runtime.video.candidates import (
+    ALPHA_SUFFIXES,
+    ENCODERS,
+    HARDWARE,
+    VIDEO_SUFFIXES,
+    Encoding,
+    candidates,
+    formats_of,
+    is_listed,
+)
 from runtime.video.color import BY_CUSTOM, Siting, apply_tags
 from runtime.video.encoder_options import (
     DEFAULT_CRF,
+    HDR_ENCODERS,
     MAX_CRF,
     PRESETS,
     hardware_options,
@@ -25,40 +35,9 @@ from runtime.video.probe import VideoInfo, av_errors
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
-ENCODERS: Mapping[str, str] = MappingProxyType(
-    {
-        "h264": "libx264",
-        "hevc": "libx265",
-        "av1": "libsvtav1",
-        "vp9": "libvpx-vp9",
-        "ffv1": "ffv1",
-        "prores": "prores_ks",
-        "qtrle": "qtrle",
-        "png": "png",
-    }
-)
-RGB_ENCODERS: Mapping[str, str] = MappingProxyType({"h264": "libx264rgb"})
-HARDWARE = ("nvenc", "qsv", "vaapi", "v4l2m2m", "videotoolbox", "amf")
-# The first codec that can is taken; those at the end are for what the others cannot hold.
-VIDEO_SUFFIXES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        ".mp4": ("h264", "hevc", "av1", "vp9"),
-        ".m4v": ("h264",),
-        ".mov": ("h264", "hevc", "prores", "qtrle", "png"),
-        ".mkv": ("h264", "hevc", "av1", "vp9", "ffv1", "prores"),
-        ".webm": ("vp9", "av1"),
-    }
-)
-ALPHA_SUFFIXES = (".mov", ".mkv", ".webm")
-# Formats that encoders list and then refuse, or write without their alpha.
-FALSE_CLAIMS: Mapping[str, frozenset[str]] = MappingProxyType(
-    {
-        "libx265": frozenset({"yuva420p", "yuva420p10le"}),
-        "libvpx-vp9": frozenset({"gbrap", "yuva422p", "yuva444p"}),
-    }
-)
 # x265 4.2 writes past its buffers when a frame is wider than one block of 32 and narrower than 64.
 X265_UNSAFE_WIDTHS = range(33, 64)
+ANY_SIZE_CODECS = ("av1", "vp9", "ffv1")
 # What to offer where a pixel format has no encoder, the nearest first.
 OFFERED_FORMATS = ("yuv420p", "yuv420p10le", "yuv422p10le", "yuva420p", "yuva444p10le", "gbrap")
 
@@ -75,21 +54,6 @@ class EncodeOptions:
     alpha: str = "keep"
 
 
-@dataclass(frozen=True)
-class Encoding:
-    """An encoder with the pixel format that it takes, and what the user should know of them."""
-
-    codec: str
-    encoder: str
-    pixel_format: str
-    notes: tuple[str, ...] = ()
-
-    @property
-    def is_hardware(self) -> bool:
-        """Whether a device encodes."""
-        return self.encoder.endswith(HARDWARE)
-
-
 @lru_cache(maxsize=16)
 def choose_codec(suffix: str, info: VideoInfo, options: EncodeOptions) -> Encoding:
     """What writes ``info`` to an output of this suffix: the first that can, by really opening it.
@@ -104,23 +68,23 @@ def choose_codec(suffix: str, info: VideoInfo, options: EncodeOptions) -> Encodi
             f"{suffix} holds no alpha, which the input has; write {_listed(ALPHA_SUFFIXES)}, or "
             "pass --alpha drop"
         )
-    refusals: list[str] = []
-    for candidate in _candidates(codecs, info.layout, options.encoder):
+    refusals: dict[str, str] = {}
+    for candidate in candidates(codecs, info.layout, options.encoder):
         reason = check_encoder(candidate, info, options)
         if reason is None:
-            notes = [*_replacement(candidate, refusals), *_option_notes(candidate, info, options)]
-            return Encoding(
-                candidate.codec, candidate.encoder, candidate.pixel_format, tuple(notes)
-            )
-        refusals.append(reason)
-    raise ValueError("; ".join([*refusals, _advice(suffix, info, options)]))
+            replaced = _replacement(candidate, refusals, info, options)
+            notes = (*replaced, *_option_notes(candidate, info, options))
+            return replace(candidate, notes=notes)
+        refusals[candidate.encoder] = reason
+    advice = _advice(suffix, info, options)
+    raise ValueError(_summary(refusals, info, options) + (f"; {advice}" if advice else ""))
 
 
 def check_encoder(encoding: Encoding, info: VideoInfo, options: EncodeOptions) -> str | None:
     """Why an encoder cannot write this video; None if it can, for which it is opened once."""
     from av.error import FFmpegError
 
-    formats = _formats_of(encoding.encoder)
+    formats = formats_of(encoding.encoder)
     if formats is None:
         return f"this build of PyAV has no encoder {encoding.encoder}"
     what = f"{info.width}x{info.height} {info.layout.planar_name}"
@@ -211,45 +175,6 @@ def _codecs(suffix: str, info: VideoInfo, wanted: str) -> tuple[str, ...]:
     return tuple(sorted(allowed, key=lambda codec: codec != "hevc")) if is_deep else allowed
 
 
-def _candidates(codecs: tuple[str, ...], layout: PixelLayout, wanted: str) -> Iterator[Encoding]:
-    for codec in codecs:
-        if wanted in HARDWARE:
-            encoder = f"{codec}_{wanted}"
-        elif layout.is_rgb:
-            encoder = RGB_ENCODERS.get(codec, ENCODERS[codec])
-        else:
-            encoder = ENCODERS[codec]
-        yield Encoding(codec, encoder, _format_for(encoder, layout))
-
-
-def _format_for(encoder: str, layout: PixelLayout) -> str:
-    """The pixel format by which an encoder takes samples as they are; empty if there is none."""
-    if layout.is_rgb and encoder.endswith(HARDWARE):
-        return ""  # they take RGB and write YUV
-    listed = _formats_of(encoder)
-    if listed == () and not layout.has_alpha:
-        return layout.planar_name  # it does not say; opening it will
-    names = [
-        name
-        for name in listed or ()
-        if name in LAYOUTS
-        and LAYOUTS[name].planar_name == layout.planar_name
-        and name not in FALSE_CLAIMS.get(encoder, ())
-    ]
-    return layout.planar_name if layout.planar_name in names else next(iter(names), "")
-
-
-@lru_cache(maxsize=64)
-def _formats_of(encoder: str) -> tuple[str, ...] | None:
-    """Pixel formats that an encoder lists; None if this build lacks it."""
-    from av.codec.codec import Codec, UnknownCodecError
-
-    try:
-        return tuple(item.name for item in Codec(encoder, "w").video_formats or ())
-    except UnknownCodecError:
-        return None
-
-
 def _crf(codec: str, crf: float | None) -> float:
     if codec not in MAX_CRF:
         return 0
@@ -260,8 +185,19 @@ def _crf(codec: str, crf: float | None) -> float:
     return crf
 
 
-def _replacement(chosen: Encoding, refusals: list[str]) -> list[str]:
-    return [f"{chosen.encoder} is used, as {', '.join(refusals)}"] if refusals else []
+def _replacement(
+    chosen: Encoding, refusals: Mapping[str, str], info: VideoInfo, options: EncodeOptions
+) -> list[str]:
+    if not refusals:
+        return []
+    return [f"{chosen.encoder} is used, as {_summary(refusals, info, options)}"]
+
+
+def _summary(refusals: Mapping[str, str], info: VideoInfo, options: EncodeOptions) -> str:
+    if len(refusals) == 1 or options.encoder in HARDWARE:
+        return "; ".join(refusals.values())
+    what = f"{info.width}x{info.height} {info.layout.planar_name}"
+    return f"none of {', '.join(refusals)} takes {what}"
 
 
 def _option_notes(chosen: Encoding, info: VideoInfo, options: EncodeOptions) -> Iterator[str]:
@@ -273,7 +209,7 @@ def _option_notes(chosen: Encoding, info: VideoInfo, options: EncodeOptions) -> 
     hdr = info.hdr
     if hdr is None:
         return
-    if hdr.is_static and chosen.encoder not in ("libx264", "libx265", "libsvtav1"):
+    if hdr.is_static and chosen.encoder not in HDR_ENCODERS:
         yield (
             f"{chosen.encoder} cannot carry HDR mastering metadata, which is left out; the colour "
             "tags are kept"
@@ -283,39 +219,35 @@ def _option_notes(chosen: Encoding, info: VideoInfo, options: EncodeOptions) -> 
 
 
 def _advice(suffix: str, info: VideoInfo, options: EncodeOptions) -> str:
-    """What would help."""
+    """What would help; empty if nothing is known to."""
+    if options.encoder in HARDWARE:
+        return "pass --encoder auto"
     layout = info.layout
     advice = []
-    x, y = (max(step, 1) for step in layout.subsampling)
-    width, height = info.width - info.width % x, info.height - info.height % y
-    if (width, height) != info.size and width and height:
-        advice.append(f"--size {width}x{height}")
-    if options.encoder != "auto":
-        advice.append("--encoder auto")
+    if is_listed(suffix, layout, options.codec):
+        x, y = (max(step, 1) for step in layout.subsampling)
+        width, height = info.width - info.width % x, info.height - info.height % y
+        advice += [f"--size {width}x{height}"] if (width, height) != info.size else []
+        others = [name for name in VIDEO_SUFFIXES if is_listed(name, layout, *ANY_SIZE_CODECS)]
+    else:
+        advice += [f"--pixel-format {name}" for name in _offers(suffix, layout, options.codec)[:1]]
+        others = [name for name in VIDEO_SUFFIXES if is_listed(name, layout, options.codec)]
     if options.codec != "auto":
         advice.append("another --codec")
-    others = [name for name in VIDEO_SUFFIXES if name != suffix and _is_listed(name, layout)]
-    formats = [
-        name
-        for name in OFFERED_FORMATS
-        if LAYOUTS[name].has_alpha == layout.has_alpha
-        and name != layout.planar_name
-        and _is_listed(suffix, LAYOUTS[name], options.codec)
-    ]
-    if formats:
-        advice.append(f"--pixel-format {formats[0]}")
     if layout.has_alpha:
         advice.append("--alpha drop")
     told = [f"pass {_listed(advice)}"] if advice else []
+    others = [name for name in others if name != suffix]
     return " or ".join([*told, *([f"write {_listed(others)}"] if others else [])])
 
 
-def _is_listed(suffix: str, layout: PixelLayout, codec: str = "auto") -> bool:
-    """Whether some software encoder of a container lists this pixel format."""
-    if layout.has_alpha and suffix not in ALPHA_SUFFIXES:
-        return False
-    codecs = VIDEO_SUFFIXES[suffix] if codec == "auto" else (codec,)
-    return any(item.pixel_format for item in _candidates(codecs, layout, "auto"))
+def _offers(suffix: str, layout: PixelLayout, codec: str) -> list[str]:
+    """Pixel formats that can be written, with alpha if the wanted one has it."""
+    return [
+        name
+        for name in OFFERED_FORMATS
+        if LAYOUTS[name].has_alpha == layout.has_alpha and is_listed(suffix, LAYOUTS[name], codec)
+    ]
 
 
 def _listed(names: tuple[str, ...] | list[str]) -> str:

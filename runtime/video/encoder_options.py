@@ -25,7 +25,9 @@ PRESETS = (
 # About equal PSNR on a 960x540 clip, where x264 of 16 has 45.5 dB.
 DEFAULT_CRF: Mapping[str, float] = MappingProxyType({"h264": 16, "hevc": 17, "av1": 14, "vp9": 16})
 MAX_CRF: Mapping[str, int] = MappingProxyType({"h264": 51, "hevc": 51, "av1": 63, "vp9": 63})
+HDR_ENCODERS = frozenset({"libx264", "libx264rgb", "libx265", "libsvtav1"})
 THREADS, X265_FRAME_THREADS = 8, 4
+SMALLEST_CUT = 32
 
 
 def _by_preset(*values: int | str) -> Mapping[str, str]:
@@ -64,7 +66,10 @@ def software_options(encoder: str, crf: float, preset: str, info: VideoInfo) -> 
             "threads": str(THREADS),
         }
     if encoder == "ffv1":
-        return {"level": "3", "threads": str(THREADS)}
+        chosen = {"level": "3", "threads": str(THREADS)}
+        # Cut into slices, it loses chroma of quarter size at their edges, and refuses small frames.
+        is_whole = max(info.layout.subsampling) > 2 or min(info.size) < SMALLEST_CUT
+        return chosen | ({"slices": "1"} if is_whole else {})
     if encoder == "prores_ks":
         profile = "hq" if info.layout.subsampling == (2, 1) else "4444"
         return {"profile": profile, "threads": str(THREADS)}
@@ -80,8 +85,9 @@ def hardware_options(encoder: str, crf: float, preset: str, info: VideoInfo) -> 
     if kind == "qsv":
         return {"global_quality": level, "preset": QSV_PRESETS[preset]}
     if kind == "amf":
-        quality = {"rc": "cqp", "qp_i": level, "qp_p": level}
-        return quality | {"quality": AMF_QUALITIES[preset]}
+        # AV1 counts its quantiser to 255.
+        step = str(round(crf * 4)) if encoder.startswith("av1") else level
+        return {"rc": "cqp", "qp_i": step, "qp_p": step, "quality": AMF_QUALITIES[preset]}
     if kind == "vaapi":
         return {"rc_mode": "CQP", "qp": level}
     # The others know a bit rate alone: 0.2 bits a pixel, twice that of a good film.

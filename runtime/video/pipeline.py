@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from runtime.atomic import written_beside
-from runtime.video.color import BY_USER, SITINGS, UNSPECIFIED, guessed_matrix
+from runtime.video.color import (
+    BY_CUSTOM,
+    BY_USER,
+    SITINGS,
+    UNSPECIFIED,
+    Siting,
+    guessed_matrix,
+)
 from runtime.video.compare import BicubicUpscaler, Comparison, compare_frames, compared_info
 from runtime.video.convert import converted_tags, wanted_layout
 from runtime.video.deinterlace import Deinterlace
@@ -345,6 +352,8 @@ def finish_video(
 
 def located(info: VideoInfo, location: str | None) -> VideoInfo:
     """What is read, with its chroma where the user says it lies."""
+    if location is None and not info.layout.is_subsampled:
+        return replace(info, siting=Siting(), siting_reason=f"{BY_CUSTOM} most codecs")
     if location is None:
         return info
     return replace(info, siting=SITINGS[location], siting_reason=BY_USER)

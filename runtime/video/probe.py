@@ -42,6 +42,7 @@ MAX_UNNAMED = 16
 LOSSLESS_CODECS = frozenset(
     {"rawvideo", "ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "lagarith", "png", "apng"}
     | {"qtrle", "v210", "r210", "prores", "dnxhd", "cfhd", "jpeg2000"}
+    | {"gif", "zmbv", "flashsv", "flashsv2", "cscd", "tscc", "msrle"}
 )
 # H.264 of about CRF 17, where students for clean pictures and for compressed video are even.
 CLEAN_BITS_PER_PIXEL = 0.25
@@ -150,7 +151,9 @@ def decoder_of(stream: VideoStream) -> VideoCodecContext:
 
     context = stream.codec_context
     name = ALPHA_DECODERS.get(context.name)
-    if name is None or stream.metadata.get("alpha_mode") != "1":
+    # Once as a property of the track, once as a tag that copies of tags turn to capitals.
+    modes = (stream.metadata.get(key) for key in ("alpha_mode", "ALPHA_MODE"))
+    if name is None or "1" not in modes:
         return context
     try:
         decoder: Any = CodecContext.create(name, "r")
@@ -172,7 +175,8 @@ def describe(
         raise ValueError(
             f"{path} has frames of {frame.width}x{frame.height}; at most {MAX_SIDE} is supported"
         )
-    order = int(stream.codec_context.field_order)
+    # PyAV shows it from version 18.1 on.
+    order = int(getattr(stream.codec_context, "field_order", 0))
     if not is_deinterlaced and (frame.interlaced_frame or order in INTERLACED_ORDERS):
         raise ValueError(f"{path} is interlaced, which would be upscaled wrongly; {DEINTERLACE}")
     time_base = fraction_of(stream.time_base)
@@ -184,12 +188,13 @@ def describe(
             f"{path} is Dolby Vision of profile 5, whose colours only its own metadata makes "
             "sense of; a file with an HDR10 base layer (profile 8) is needed"
         )
-    siting, siting_reason = siting_of(frame, stream.codec_context.name)
+    codec = stream.codec_context.codec.canonical_name
+    siting, siting_reason = siting_of(frame, codec)
     return VideoInfo(
         width=frame.width,
         height=frame.height,
         layout=layout_of(frame.format.name),
-        codec=stream.codec_context.name,
+        codec=codec,
         time_base=time_base,
         rate=fraction_of(stream.average_rate) or fraction_of(stream.guessed_rate),
         frames=_frame_count(stream),

@@ -144,6 +144,33 @@ def test_video_can_have_a_final_size_and_another_codec(
     assert (after.stream["size"], after.stream["codec"]) == ((80, 60), "hevc")
 
 
+def test_screen_recording_can_be_made_widely_playable(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = Clip(codec="qtrle", pixel_format="argb", options={}, pts=(0, 1, 2))
+    source, target = make_clip(tmp_path / "a.mov", clip), tmp_path / "b.mp4"
+    args = (source, target, "--bundle", bundle, "--alpha", "drop", "--pixel-format", "yuv420p")
+    code, result, _ = run(capsys, *args, "--chroma-location", "center", "--encoder", "software")
+    after = read_back(target)
+    assert (code, result["encoder"]) == (0, "libx264")
+    assert (after.stream["format"], after.stream["colors"][0]) == ("yuv420p", 1)
+    assert result["chroma_location"] == "center, by --chroma-location"
+
+
+def test_interlaced_video_is_deinterlaced_when_asked(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"flags": "+ildct+ilme", "bf": "0"}
+    clip = Clip(codec="mpeg2video", options=options, width=64, height=64, pts=tuple(range(4)))
+    source = make_clip(tmp_path / "a.mkv", clip)
+    args = (source, tmp_path / "b.mp4", "--bundle", bundle)
+    code, _, err = run(capsys, *args)
+    assert (code, "pass --deinterlace" in err) == (1, True)
+    code, result, _ = run(capsys, *args, "--deinterlace")
+    assert (code, result["frames"]) == (0, 4)
+    assert "frames flagged as interlaced were deinterlaced by bwdif" in result["notes"]
+
+
 @pytest.mark.parametrize("flag", ["--json", "--quiet"])
 def test_nothing_but_one_json_line_when_asked(
     tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str], flag: str
@@ -233,6 +260,11 @@ def test_output_format_that_loses_alpha_is_refused(
         ("--backend", "none"),
         ("--precision", "int4"),
         ("--crf", "x"),
+        ("--codec", "divx"),
+        ("--encoder", "cuda"),
+        ("--alpha", "blend"),
+        ("--deinterlace", "yadif"),
+        ("--chroma-location", "middle"),
     ],
 )
 def test_wrong_option_is_misuse(options: tuple[str, str]) -> None:

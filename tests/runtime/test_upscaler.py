@@ -79,6 +79,16 @@ def test_deeper_video_is_the_8_bit_result_with_more_levels(x2: Path) -> None:
     assert np.abs(ten / 4 - eight)[inside].max() <= 0.5 + 1e-9
 
 
+def test_float_luma_is_neither_rounded_nor_clamped(x2: Path) -> None:
+    plane = noise(9, 7)
+    with Upscaler.open(x2, precision="fp32") as upscaler:
+        got = upscaler.upscale_luma(plane.astype(np.float32))
+        rounded = upscaler.upscale_luma(plane)
+    assert got.dtype == np.float32
+    assert (got != np.rint(got)).any()
+    np.testing.assert_allclose(np.clip(got, 0, 255), rounded, atol=0.51)
+
+
 def test_16_bit_grey_is_the_8_bit_result_times_257(x2: Path) -> None:
     plane = noise(9, 11)
     with Upscaler.open(x2) as upscaler:

@@ -23,7 +23,7 @@ class NearestUpscaler:
         self.scale, self.takes_frames = scale, takes_frames
 
     def upscale_luma(self, plane: np.ndarray, *, bit_depth: int = 8) -> np.ndarray:
-        assert plane.dtype == (np.uint8 if bit_depth == 8 else np.uint16)
+        assert plane.dtype in (np.uint8 if bit_depth == 8 else np.uint16, np.float32)
         return plane.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
 
     def upscale_frame(
@@ -153,11 +153,11 @@ def read_back(path: Path) -> Read:
 
 def _frame(clip: Clip, index: int) -> av.VideoFrame:
     frame = av.VideoFrame(clip.width, clip.height, clip.pixel_format)
-    is_deep = any(depth in clip.pixel_format for depth in ("10", "12"))
+    depth = frame.format.components[0].bits
     for number, plane in enumerate(frame.planes):
-        samples = np.frombuffer(plane, np.uint16 if is_deep else np.uint8)
+        samples = np.frombuffer(plane, np.uint16 if depth > 8 else np.uint8)
         pattern = np.arange(samples.size) % max(plane.width, 1) * 3 + 5 * index + 40 * number
-        samples[:] = (pattern % 200 + 20) * (4 if is_deep else 1)
+        samples[:] = (pattern % 200 + 20) << (depth - 8)
     frame.pts = clip.pts[index]
     frame.time_base = clip.time_base
     if clip.durations:

@@ -8,8 +8,9 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from av.codec.context import CodecContext
 
-from runtime.video import encoder
+from runtime.video import candidates, encoder
 from runtime.video.color import BY_USER, SITINGS, ColorTags, Siting
 from runtime.video.encoder import (
     ENCODERS,
@@ -19,6 +20,7 @@ from runtime.video.encoder import (
     choose_codec,
     encoder_options,
 )
+from runtime.video.encoder_options import PRESETS, hardware_options
 from runtime.video.hdr import HdrMetadata
 from runtime.video.pixels import LAYOUTS
 from runtime.video.probe import VideoInfo
@@ -113,7 +115,8 @@ def test_missing_encoder_is_named() -> None:
             ".mp4",
             "yuv411p",
             {},
-            "libx265 takes no yuv411p.*pass --pixel-format yuv420p or write .mkv",
+            "none of libx264, libx265, libsvtav1, libvpx-vp9 takes 320x180 yuv411p; "
+            "pass --pixel-format yuv420p or write .mkv",
         ),
         (".webm", "yuv420p10le", {"codec": "vp9"}, "libvpx-vp9 takes no yuv420p10le"),
         (
@@ -123,7 +126,12 @@ def test_missing_encoder_is_named() -> None:
             "pass --pixel-format yuva444p10le or --alpha drop or write .mkv or .webm",
         ),
         (".webm", "rgba", {}, "pass --pixel-format yuva420p or --alpha drop or write .mov or .mkv"),
-        (".mov", "yuv420p", {"codec": "prores"}, "another --codec or --pixel-format yuv422p10le"),
+        (
+            ".mov",
+            "yuv420p",
+            {"codec": "prores"},
+            "pass --pixel-format yuv422p10le or another --codec$",
+        ),
         (".mp4", "rgba", {}, r"\.mp4 holds no alpha.*write \.mov, \.mkv or \.webm.*--alpha drop"),
     ],
 )
@@ -137,9 +145,7 @@ def test_what_no_encoder_keeps_is_refused_with_advice(
 def test_codec_that_cannot_take_the_size_is_replaced_with_a_note() -> None:
     got = chosen(".mp4", info(width=483, height=363))
     assert got.encoder == "libsvtav1"
-    assert got.notes == (
-        "libsvtav1 is used, as libx264 takes no 483x363 yuv420p, libx265 takes no 483x363 yuv420p",
-    )
+    assert got.notes == ("libsvtav1 is used, as none of libx264, libx265 takes 483x363 yuv420p",)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +175,8 @@ def test_odd_size_is_no_matter_where_it_can_be_written(suffix: str, layout: str)
 def test_hardware_that_is_absent_is_one_clear_error(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoder, "_formats_of", lambda name: None)
+    for module in (candidates, encoder):
+        monkeypatch.setattr(module, "formats_of", lambda name: None)
     with pytest.raises(ValueError, match=f"no encoder h264_{kind}.*pass --encoder auto"):
         chosen(".mp4", info(), encoder=kind)
 
@@ -197,6 +204,25 @@ def test_hardware_takes_no_rgb_which_it_would_turn_into_yuv() -> None:
 )
 def test_options_default_to_high_quality(name: str, encoder: str, expected: dict[str, str]) -> None:
     assert encoder_options(Encoding(name, encoder, "yuv420p"), EncodeOptions(), info()) == expected
+
+
+@pytest.mark.parametrize("kind", ["nvenc", "qsv", "amf"])
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_options_of_hardware_are_ones_that_ffmpeg_knows(kind: str, codec: str, preset: str) -> None:
+    name = f"{codec}_{kind}"
+    if candidates.formats_of(name) is None:
+        pytest.skip(f"this build has no {name}")
+    context: Any = CodecContext.create(name, "w")
+    if not hasattr(context, "supported_options"):
+        pytest.skip("this PyAV does not list options")
+    known = {option.name: option for option in context.supported_options.private}
+    chosen = hardware_options(name, 20, preset, info())
+    for key, value in chosen.items():
+        if key in ("b", "global_quality"):
+            continue
+        choices = [choice.name for choice in known[key].choices or ()]
+        assert value in choices or float(value) <= known[key].max
 
 
 def test_options_without_meaning_are_noted() -> None:
