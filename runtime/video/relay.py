@@ -25,15 +25,16 @@ def run_stages(
     *,
     depth: int = 4,
     workers: int = 1,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> None:
     """Give each produced value through ``transform`` to ``consume``, in order.
 
     ``produce`` and ``consume`` run in a thread each, ``transform`` in the caller's, or on
     ``workers`` values at a time in threads of their own. At most ``depth`` values wait between two
     stages. The first error of any stage stops all and is raised once the threads have ended, as is
-    KeyboardInterrupt.
+    KeyboardInterrupt; ``on_stop`` is called at once then, to end a wait of ``produce``.
     """
-    run = _Run()
+    run = _Run(on_stop)
     inward: _Relay[Source] = _Relay(depth, run.stop)
     outward: _Relay[Result] = _Relay(depth, run.stop)
     threads = [
@@ -120,7 +121,8 @@ class _Relay(Generic[Value]):
 class _Run:
     """What the stages of one run share."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_stop: Callable[[], None]) -> None:
+        self._on_stop = on_stop
         self.stop = threading.Event()
         self.errors: list[BaseException] = []
 
@@ -135,6 +137,7 @@ class _Run:
     def fail(self, error: BaseException) -> None:
         self.errors.append(error)
         self.stop.set()
+        self._on_stop()
 
     def join(self, thread: threading.Thread) -> None:
         """Wait for a thread to end; an interrupt in the meantime stops the run."""

@@ -1,0 +1,59 @@
+"""Video files as sources and sinks that carry frames alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runtime.atomic import written_beside
+from runtime.video.encoder import EncodeOptions
+from runtime.video.frame import Frame
+from runtime.video.probe import VideoInfo
+from runtime.video.reader import OnError, VideoReader
+from runtime.video.writer import VideoWriter
+
+LEFT_OUT = frozenset({"audio", "subtitle"})
+
+
+class FileSource:
+    """The frames of an open video file; what else it holds is named in a note."""
+
+    def __init__(self, reader: VideoReader) -> None:
+        self.info = reader.info
+        self._reader = reader
+        self.notes = [
+            f"{stream.type} stream {stream.index} is left out: only frames are carried here"
+            for stream in reader.container.streams
+            if stream.type in LEFT_OUT
+        ]
+
+    def __iter__(self) -> Iterator[Frame]:
+        yield from self._reader.frames()
+        self.notes += self._reader.notes
+        if self._reader.skipped:
+            self.notes.append(f"{self._reader.skipped} damaged frames were left out")
+
+    def stop(self) -> None:
+        """A file does not make its reader wait."""
+
+
+class FileSink:
+    """A video file of frames alone."""
+
+    def __init__(self, writer: VideoWriter) -> None:
+        self.name, self.notes, self.write = writer.encoder, writer.notes, writer.write
+
+
+@contextmanager
+def file_source(path: Path, on_error: OnError) -> Iterator[FileSource]:
+    """Open a video file."""
+    with VideoReader(path, on_error=on_error) as reader:
+        yield FileSource(reader)
+
+
+@contextmanager
+def file_sink(path: Path, info: VideoInfo, options: EncodeOptions) -> Iterator[FileSink]:
+    """Encode to a file that appears whole or not at all."""
+    with written_beside(path) as partial, VideoWriter(partial, info, options) as writer:
+        yield FileSink(writer)
