@@ -144,6 +144,11 @@ def check_paths(kind: str, source: Path, target: Path, *, overwrite: bool) -> No
     if kind == "folder":
         if target.exists() and not target.is_dir():
             raise NotADirectoryError(f"{target} is a file; a folder of pictures needs a folder")
+        if target.suffix.lower() in VIDEO_SUFFIXES and not target.exists():
+            raise ValueError(
+                f"{source} is a folder, {target} a video; name its pictures by a pattern such as "
+                f"{source}/%05d.png"
+            )
         return
     suffixes = PICTURE_SUFFIXES if kind == "picture" else VIDEO_SUFFIXES.keys()
     check_output(kind, target, suffixes, overwrite=overwrite)

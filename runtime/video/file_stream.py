@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from runtime.atomic import written_beside
@@ -11,6 +12,8 @@ from runtime.video.encoder import EncodeOptions
 from runtime.video.frame import Frame
 from runtime.video.probe import VideoInfo
 from runtime.video.reader import OnError, VideoReader
+from runtime.video.rgb import halve_chroma, halved_layout
+from runtime.video.sequence import PICTURES
 from runtime.video.writer import VideoWriter
 
 LEFT_OUT = frozenset({"audio", "subtitle"})
@@ -39,10 +42,15 @@ class FileSource:
 
 
 class FileSink:
-    """A video file of frames alone."""
+    """A video file of frames alone; those made of pictures are written as 4:2:0."""
 
-    def __init__(self, writer: VideoWriter) -> None:
-        self.name, self.notes, self.write = writer.encoder, writer.notes, writer.write
+    def __init__(self, writer: VideoWriter, *, halves_chroma: bool) -> None:
+        self.name, self.notes = writer.encoder, writer.notes
+        self._writer, self._halves_chroma = writer, halves_chroma
+
+    def write(self, frame: Frame) -> None:
+        """Encode one frame."""
+        self._writer.write(halve_chroma(frame) if self._halves_chroma else frame)
 
 
 @contextmanager
@@ -55,5 +63,9 @@ def file_source(path: Path, on_error: OnError) -> Iterator[FileSource]:
 @contextmanager
 def file_sink(path: Path, info: VideoInfo, options: EncodeOptions) -> Iterator[FileSink]:
     """Encode to a file that appears whole or not at all."""
+    # Few players take the 4:4:4 that pictures become.
+    halves_chroma = info.codec == PICTURES
+    if halves_chroma:
+        info = replace(info, layout=halved_layout(info.layout))
     with written_beside(path) as partial, VideoWriter(partial, info, options) as writer:
-        yield FileSink(writer)
+        yield FileSink(writer, halves_chroma=halves_chroma)
