@@ -35,6 +35,12 @@ from runtime.picture import (
     write_picture,
 )
 from runtime.progress import Progress
+from runtime.upscale_live import (
+    add_live_options,
+    check_live,
+    live_shows_compression,
+    upscale_live,
+)
 from runtime.upscale_stream import (
     add_stream_options,
     check_stream,
@@ -57,23 +63,27 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("input", type=Path, help="picture, folder of pictures, or video")
+    parser.add_argument("input", help="picture, folder of pictures, video, stream or live source")
     parser.add_argument("output", type=Path, help="of the same kind; its suffix is the format")
     _add_engine_options(parser)
     _add_video_options(parser)
     add_stream_options(parser)
+    add_live_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace existing output")
     parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
     parser.add_argument("--json", action="store_true", help="one JSON line alone")
     args = parser.parse_args(argv)
+    args.source, args.input = args.input, Path(args.input)  # a URL is no path
     if args.threads < 0 or args.tile_size < 0:
         parser.error("--threads and --tile-size must not be negative")
     if args.bundle and (args.scale or args.content != "auto"):
         parser.error(
             "--scale and --content choose an installed bundle; leave them out with --bundle"
         )
-    args.kind = "stream" if is_stream(args) else kind_of(args.input)
-    if args.size and args.kind not in ("video", "stream"):
+    args.kind = _kind_of_job(args)
+    if not args.live and (args.latency_budget or args.reconnect or args.source_option):
+        parser.error("--latency-budget, --reconnect and --source-option are for --live")
+    if args.size and args.kind in ("picture", "folder"):
         parser.error("--size is for video")
     return args
 
@@ -88,8 +98,8 @@ def main(argv: list[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Do what was asked; returns the JSON object."""
     kind = args.kind
-    if kind == "stream":
-        check_stream(args)
+    if kind in CHECKS:
+        CHECKS[kind](args)
     else:
         check_paths(kind, args.input, args.output, overwrite=args.overwrite)
     bundle = args.bundle or installed_bundle(args.scale or 2, content=content_of(args, kind))
@@ -129,13 +139,11 @@ def kind_of(source: Path) -> str:
 
 
 def content_of(args: argparse.Namespace, kind: str) -> str:
-    """What the installed bundle should be made for: compressed if a video shows it."""
+    """What the installed bundle should be made for: compressed if the input shows it."""
     if args.content != "auto":
         return str(args.content)
-    is_compressed = (kind == "video" and shows_compression(args.input)) or (
-        kind == "stream" and stream_shows_compression(args)
-    )
-    return "compressed" if is_compressed else "clean"
+    shows = COMPRESSION.get(kind)
+    return "compressed" if shows is not None and shows(args) else "clean"
 
 
 def check_paths(kind: str, source: Path, target: Path, *, overwrite: bool) -> None:
@@ -225,7 +233,23 @@ JOBS: dict[str, Callable[[argparse.Namespace, Upscaler], dict[str, Any]]] = {
     "folder": upscale_folder,
     "video": upscale_clip,
     "stream": upscale_stream,
+    "live": upscale_live,
 }
+CHECKS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "stream": check_stream,
+    "live": check_live,
+}
+COMPRESSION: dict[str, Callable[[argparse.Namespace], bool]] = {
+    "video": lambda args: shows_compression(args.input),
+    "stream": stream_shows_compression,
+    "live": live_shows_compression,
+}
+
+
+def _kind_of_job(args: argparse.Namespace) -> str:
+    if args.live:
+        return "live"
+    return "stream" if is_stream(args) else kind_of(args.input)
 
 
 def _upscale_file(upscaler: Upscaler, source: Path, target: Path) -> tuple[int, int]:

@@ -66,11 +66,15 @@ def is_stream(args: argparse.Namespace) -> bool:
 def check_stream(args: argparse.Namespace) -> None:
     """Refuse ends that cannot work, before anything is loaded. Raises OSError or ValueError."""
     _check_input(args.input, args.output)
+    if is_pattern(args.input) and args.output.absolute() == args.input.absolute():
+        raise ValueError(f"{args.output} is the input itself; name another output")
+    check_stream_output(args)
+
+
+def check_stream_output(args: argparse.Namespace) -> None:
+    """Refuse an output that cannot be written. Raises OSError or ValueError."""
     if is_pattern(args.output):
-        start = args.start_number or 0
-        check_pattern(args.output, start, overwrite=args.overwrite)
-        if is_pattern(args.input) and args.output.absolute() == args.input.absolute():
-            raise ValueError(f"{args.output} is the input itself; name another output")
+        check_pattern(args.output, args.start_number or 0, overwrite=args.overwrite)
     elif args.output != STANDARD:
         suffixes = RAW_SUFFIXES if args.raw_output else output_suffixes()
         check_output("stream", args.output, suffixes, overwrite=args.overwrite)
@@ -87,11 +91,9 @@ def writes_stdout(args: argparse.Namespace) -> bool:
     return bool(args.output == STANDARD)
 
 
-def upscale_stream(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]:
-    """Frames from one end to the other."""
-    if is_pattern(args.input) and is_pattern(args.output):
-        return _upscale_numbered(args, upscaler)
-    options = StreamOptions(
+def stream_options(args: argparse.Namespace) -> StreamOptions:
+    """What the command line says about both ends."""
+    return StreamOptions(
         raw_input=args.raw_input,
         rate=args.rate,
         start_number=args.start_number,
@@ -100,6 +102,13 @@ def upscale_stream(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, An
         on_error=args.on_error,
         encode=EncodeOptions(args.crf, args.preset, args.codec),
     )
+
+
+def upscale_stream(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]:
+    """Frames from one end to the other."""
+    if is_pattern(args.input) and is_pattern(args.output):
+        return _upscale_numbered(args, upscaler)
+    options = stream_options(args)
     video = VideoOptions(size=args.size, matrix=options.matrix)
     with open_source(args.input, options) as source, _progress(args, "fps") as progress:
         notes = []

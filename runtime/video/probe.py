@@ -121,7 +121,7 @@ def open_video(path: Path) -> tuple[InputContainer, VideoStream]:
     return container, stream
 
 
-def describe(path: Path, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
+def describe(path: Path | str, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
     """Facts about a stream whose first frame is decoded.
 
     Raises ValueError for interlaced video, an unsupported pixel format or an absurd size.

@@ -246,7 +246,7 @@ def test_grey_and_alpha_pictures_are_taken_as_rgb(tmp_path: Path) -> None:
     [
         ("in/%04d.png", "old/%d.png", "old/2.png exists; pass --overwrite"),
         ("in/%04d.png", "b.avi", "b.avi does not end in one of"),
-        ("in/%04d.png", "in/%04d.png", "exists; pass --overwrite"),
+        ("in/%04d.png", "in/%04d.png", "is the input itself"),
         ("in/%03d.png", "b.mp4", "no picture"),
         ("a.mp4", "out/%d.avi", "has no picture suffix"),
         ("deep.mp4", "out/%d.jpg", ".jpg cannot hold 16-bit samples"),
