@@ -27,7 +27,8 @@ SourceKind = Literal["device", "url", "file"]
 
 # What a stream from the network may itself refer to: never a local file.
 NETWORK = "rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,httpproxy,rtmp,rtmps,srt,crypto"
-OPEN_TIMEOUT_S, READ_TIMEOUT_S = 15.0, 5.0
+# Segments of HTTP streams come up to ten seconds apart.
+OPEN_TIMEOUT_S, READ_TIMEOUT_S = 15.0, 12.0
 DEVICE_FORMATS = ("video4linux2,v4l2", "v4l2")
 # Packets whose frame has not come out of the decoder yet; more than any codec reorders.
 MAX_STAMPS = 64
@@ -80,7 +81,7 @@ class Capture:
 
     def __iter__(self) -> Iterator[Captured]:
         """Frames as they come; ends with the source."""
-        from av.error import FFmpegError
+        from av.error import ExitError, FFmpegError
 
         start_s, start = time.monotonic(), self._time(self._first[0])
         try:
@@ -91,6 +92,8 @@ class Capture:
                     continue
                 self._wait_until(start_s + float(self._time(frame) - start))
                 yield self._captured(frame, time.monotonic())
+        except ExitError as error:
+            raise OSError(f"{self.name} is gone: nothing came for {READ_TIMEOUT_S:g} s") from error
         except FFmpegError as error:
             raise OSError(f"{self.name} is gone: {error.strerror}") from error
 
@@ -216,7 +219,10 @@ def _open_device(source: str, options: CaptureOptions) -> InputContainer:
 
     name = next((name for name in DEVICE_FORMATS if name in av.formats_available), None)
     if name is None:
-        raise OSError(f"this build of PyAV cannot open {source}: it has no Video4Linux")
+        raise OSError(
+            f"this build of PyAV has no Video4Linux to open {source} with; pipe it: ffmpeg -f v4l2 "
+            f"-i {source} -f yuv4mpegpipe - | python -m runtime.upscale - OUT"
+        )
     if not Path(source).exists():
         raise FileNotFoundError(f"{source} does not exist")
     with av_errors(f"{source} cannot be opened as a camera"):
@@ -228,15 +234,22 @@ def _open_device(source: str, options: CaptureOptions) -> InputContainer:
 
 def _open_url(source: str, options: CaptureOptions) -> InputContainer:
     import av
+    from av.error import ExitError
 
     chosen = {"protocol_whitelist": NETWORK}
     if source.startswith(("rtsp://", "rtsps://")):
         chosen["rtsp_transport"] = "tcp"  # UDP loses packets without saying so
-    with av_errors(f"{shown_name(source)} cannot be opened"):
-        container: InputContainer = av.open(
-            source,
-            container_options=chosen | dict(options.source_options),
-            timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
-            **text_options(),
-        )
+    name = shown_name(source)
+    try:
+        with av_errors(f"{name} cannot be opened"):
+            container: InputContainer = av.open(
+                source,
+                container_options=chosen | dict(options.source_options),
+                timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
+                **text_options(),
+            )
+    except ValueError as error:
+        if isinstance(error.__cause__, ExitError):
+            raise OSError(f"{name} sends nothing within {OPEN_TIMEOUT_S:g} s") from error
+        raise
     return container

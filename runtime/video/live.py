@@ -25,7 +25,7 @@ RETRY_PAUSE_S = 1.0
 # Times of this many frames tell how long the next will take.
 RECENT_FRAMES = 8
 # How long the source may take to end once nobody wants it; it is left behind after that.
-END_TIMEOUT_S = 6.0
+END_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from video_support import Clip, NearestUpscaler, make_clip, read_back
 from runtime import upscale
 from runtime.video import capture as capture_module
 from runtime.video import live as live_module
-from runtime.video.capture import Timeline, kind_of_source, shown_name
+from runtime.video.capture import CaptureOptions, Timeline, kind_of_source, shown_name
 from runtime.video.encoder import EncodeOptions
 from runtime.video.endpoints import StreamOptions, sink_opener
 from runtime.video.frame import LAYOUTS, Frame
@@ -189,35 +191,17 @@ def free_port(kind: socket.SocketKind) -> int:
         return int(probe.getsockname()[1])
 
 
-class Sender(threading.Thread):
-    """A camera: MPEG-TS to an address, at 25 fps, from a thread."""
-
-    def __init__(self, url: str, frames: int, times: int = 1) -> None:
-        super().__init__(daemon=True)
-        self._url, self._frames, self._times = url, frames, times
-        self.error: Exception | None = None
-
-    def run(self) -> None:
-        try:
-            for _ in range(self._times):
-                self._send()
-        except Exception as error:
-            self.error = error
-
-    def _send(self) -> None:
-        with av.open(self._url, "w", format="mpegts") as container:
-            options = {"preset": "ultrafast", "tune": "zerolatency", "g": "5"}
-            stream = container.add_stream("libx264", rate=25, options=options)
-            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-            begin = time.monotonic()
-            for index in range(self._frames):
-                frame = av.VideoFrame(64, 48, "yuv420p")
-                for plane in frame.planes:
-                    np.frombuffer(plane, np.uint8)[:] = 40 + index % 100
-                frame.pts = index
-                container.mux(stream.encode(frame))
-                time.sleep(max(begin + index / 25 - time.monotonic(), 0))
-            container.mux(stream.encode(None))
+@contextmanager
+def camera(url: str, frames: int, times: int = 1) -> Iterator[None]:
+    """Another process, as both ends of one connection would wait for each other in one."""
+    command = [sys.executable, str(ROOT / "tests" / "support" / "send_stream.py"), url]
+    process = subprocess.Popen([*command, str(frames), str(times)])
+    try:
+        yield
+        assert process.wait(timeout=10) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture
@@ -231,28 +215,24 @@ def need_protocol(protocol: str) -> None:
         av.open(f"{protocol}://127.0.0.1:1", timeout=0.1).close()
     except av.error.ProtocolNotFoundError:
         pytest.skip(f"this build of PyAV has no {protocol}")
-    except (OSError, ValueError):
+    except av.error.FFmpegError:
         pass
 
 
-PROBE_LITTLE = capture_module.CaptureOptions({"analyzeduration": "300000"})
-
-
 @pytest.mark.usefixtures("short_timeouts")
-@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+@pytest.mark.parametrize("protocol", ["udp", "tcp", "rtsp"])
 def test_network_stream_is_written_and_its_end_is_a_failure(tmp_path: Path, protocol: str) -> None:
     need_protocol(protocol)
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     port = free_port(kind)
     listening = "?listen=1" if protocol == "tcp" else ""
-    sender = Sender(f"{protocol}://127.0.0.1:{port}", 40)
-    threading.Timer(0.3, sender.start).start()
-    options = LiveOptions(budget_s=1.0, capture=PROBE_LITTLE)
-    result, _ = play(
-        f"{protocol}://127.0.0.1:{port}{listening}", tmp_path / "b.mkv", NearestUpscaler(), options
-    )
-    sender.join(10)
-    assert sender.error is None
+    chosen = {"analyzeduration": "300000"}
+    if protocol == "rtsp":
+        chosen |= {"rtsp_flags": "listen", "listen_timeout": "5"}
+    options = LiveOptions(budget_s=1.0, capture=CaptureOptions(chosen))
+    url = f"{protocol}://127.0.0.1:{port}"
+    with camera(url, 40):
+        result, _ = play(url + listening, tmp_path / "b.mkv", NearestUpscaler(), options)
     assert result.failure is not None
     assert f"{protocol}://127.0.0.1:{port}" in result.failure
     assert result.report.captured == result.report.written + result.report.dropped
@@ -270,23 +250,16 @@ def test_source_that_comes_back_goes_on_in_the_same_file(tmp_path: Path) -> None
     url = f"tcp://127.0.0.1:{port}"
     said: list[str] = []
 
-    def send_twice() -> None:
-        for _ in range(2):
-            for _ in range(50):
-                sender = Sender(url, 25)
-                sender.run()
-                if sender.error is None:
-                    break
-                time.sleep(0.05)
-
-    threading.Timer(0.1, send_twice).start()
-    # After the second time there is nobody to listen to.
-    live = LiveSource(
-        f"{url}?listen=1&listen_timeout=1500",
-        LiveOptions(budget_s=2.0, reconnect=1, capture=PROBE_LITTLE),
-        say=said.append,
-    )
-    result = run_live(live, sink_opener(tmp_path / "b.mkv", FAST), NearestUpscaler())
+    with camera(url, 25, times=2):
+        # After the second time there is nobody to listen to.
+        live = LiveSource(
+            f"{url}?listen=1&listen_timeout=2000",
+            LiveOptions(
+                budget_s=2.0, reconnect=1, capture=CaptureOptions({"analyzeduration": "300000"})
+            ),
+            say=said.append,
+        )
+        result = run_live(live, sink_opener(tmp_path / "b.mkv", FAST), NearestUpscaler())
     assert result.reconnects == 1
     assert result.failure is not None
     assert len(said) == 2
@@ -295,6 +268,14 @@ def test_source_that_comes_back_goes_on_in_the_same_file(tmp_path: Path) -> None
     assert len(times) == result.report.written >= 30
     assert times == sorted(set(times))
     assert max(np.diff([float(t) for t in times])) < 5
+
+
+def test_silence_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    need_protocol("udp")
+    monkeypatch.setattr(capture_module, "OPEN_TIMEOUT_S", 0.2)
+    port = free_port(socket.SOCK_DGRAM)
+    with pytest.raises(OSError, match=rf"udp://127.0.0.1:{port} sends nothing within 0.2 s"):
+        LiveSource(f"udp://127.0.0.1:{port}")
 
 
 def test_playlist_cannot_name_local_files(tmp_path: Path) -> None:
