@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -35,6 +34,23 @@ def run_stages(
     KeyboardInterrupt; ``on_stop`` is called at once then, to end a wait of ``produce``.
     """
     run = _Run(on_stop)
+    if workers == 1:
+        _run_three(produce, transform, consume, depth, run)
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            started = (pool.submit(transform, value) for value in produce)
+            _run_three(started, Future.result, consume, max(depth, workers), run)
+    if run.errors:
+        raise run.errors[0]
+
+
+def _run_three(
+    produce: Iterable[Source],
+    transform: Callable[[Source], Result],
+    consume: Callable[[Result], None],
+    depth: int,
+    run: _Run,
+) -> None:
     inward: _Relay[Source] = _Relay(depth, run.stop)
     outward: _Relay[Result] = _Relay(depth, run.stop)
     threads = [
@@ -44,32 +60,13 @@ def run_stages(
     try:
         for thread in threads:
             thread.start()
-        outward.fill(_transformed(inward, transform, workers))
+        outward.fill(map(transform, inward))
     except _Stopped:
         pass
     except BaseException as error:
         run.fail(error)
     for thread in threads:
         run.join(thread)
-    if run.errors:
-        raise run.errors[0]
-
-
-def _transformed(
-    values: Iterable[Source], transform: Callable[[Source], Result], workers: int
-) -> Iterator[Result]:
-    """Results in the order of the values; ``workers`` of them are made at the same time."""
-    if workers == 1:
-        yield from map(transform, values)
-        return
-    pending: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for value in values:
-            if len(pending) == workers:
-                yield pending.popleft().result()
-            pending.append(pool.submit(transform, value))
-        while pending:
-            yield pending.popleft().result()
 
 
 class _Stopped(Exception):  # noqa: N818 - a signal, not an error
