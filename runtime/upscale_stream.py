@@ -66,6 +66,10 @@ def is_stream(args: argparse.Namespace) -> bool:
 def check_stream(args: argparse.Namespace) -> None:
     """Refuse ends that cannot work, before anything is loaded. Raises OSError or ValueError."""
     _check_input(args.input, args.output)
+    if args.input.suffix.lower() in RAW_SUFFIXES and not args.raw_input:
+        raise ValueError(
+            f"{args.input} is raw video: describe it by --raw-input 640x360:yuv420p:25"
+        )
     if is_pattern(args.input) and args.output.absolute() == args.input.absolute():
         raise ValueError(f"{args.output} is the input itself; name another output")
     check_stream_output(args)

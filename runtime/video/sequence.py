@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -29,6 +31,8 @@ from runtime.video.rgb import (
 
 _PATTERN = re.compile(r"([^%]*)%(?:0(\d{1,2}))?d([^%]*)")
 _BT709 = 1
+# PNG takes longer to write than the network to run.
+WRITERS, MAX_PENDING = 4, 6
 # In place of a codec, in the description of video that was made of pictures.
 PICTURES = "pictures"
 
@@ -135,19 +139,32 @@ class SequenceSource:
 class SequenceSink:
     """One picture a frame, upright, in RGB by the matrix and range of the video."""
 
-    def __init__(self, files: NumberedFiles, info: VideoInfo, start: int) -> None:
+    def __init__(
+        self, files: NumberedFiles, info: VideoInfo, start: int, pool: ThreadPoolExecutor
+    ) -> None:
         self.name = files.pattern.suffix.lower().removeprefix(".")
         self.notes = _losses(info)
         self._files, self._info, self._next = files, info, start
+        self._pool, self._pending = pool, deque[Future[None]]()
         dtype = np.uint8 if info.layout.bit_depth == 8 else np.uint16
         check_format(files.pattern, np.empty((1, 1, 3), dtype))
         matrix_of(info)
 
     def write(self, frame: Frame) -> None:
-        """Write the picture of the next number."""
-        picture = upright(rgb_from_frame(frame, self._info), self._info.display_matrix)
-        write_picture(self._files.path(self._next), picture)
+        """Have the picture of the next number written, by one of the threads of the pool."""
+        self._pending.append(self._pool.submit(self._write, frame, self._next))
         self._next += 1
+        if len(self._pending) > MAX_PENDING:
+            self._pending.popleft().result()
+
+    def finish(self) -> None:
+        """Wait for all pictures; the first error of one is raised."""
+        while self._pending:
+            self._pending.popleft().result()
+
+    def _write(self, frame: Frame, number: int) -> None:
+        picture = upright(rgb_from_frame(frame, self._info), self._info.display_matrix)
+        write_picture(self._files.path(number), picture)
 
 
 @contextmanager
@@ -162,7 +179,10 @@ def sequence_source(
 def sequence_sink(pattern: Path, info: VideoInfo, start: int) -> Iterator[SequenceSink]:
     """Numbered pictures; their folder is made if there is none."""
     pattern.parent.mkdir(parents=True, exist_ok=True)
-    yield SequenceSink(NumberedFiles(pattern), info, start)
+    with ThreadPoolExecutor(WRITERS) as pool:
+        sink = SequenceSink(NumberedFiles(pattern), info, start, pool)
+        yield sink
+        sink.finish()
 
 
 def check_pattern(pattern: Path, start: int, *, overwrite: bool) -> None:

@@ -87,6 +87,8 @@ def run_stream(
             workers=upscaler.max_concurrency,
             on_stop=source.stop,
         )
+        if not count:
+            raise ValueError("the input holds no frame")
     notes = (*matrix_notes(source.info, info), *source.notes, *sink.notes)
     return StreamResult(count, *info.size, sink.name, notes)
 

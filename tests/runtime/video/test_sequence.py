@@ -13,6 +13,7 @@ from video_support import Clip, make_clip, read_back
 
 from runtime import Upscaler, upscale
 from runtime.picture import read_picture, write_picture
+from runtime.video import sequence
 from runtime.video.sequence import NumberedFiles, SequenceSource, is_pattern
 
 
@@ -239,6 +240,27 @@ def test_grey_and_alpha_pictures_are_taken_as_rgb(tmp_path: Path) -> None:
     assert source.notes == ["the alpha channel of the pictures is left out"]
     assert [len(frame.planes) for frame in frames] == [3, 3]
     assert (frames[1].planes[1] == 128).all()
+
+
+def test_picture_that_cannot_be_written_ends_the_run(
+    tmp_path: Path,
+    bundle: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(path: Path, picture: np.ndarray) -> None:
+        if path.name == "3.png":
+            raise OSError(f"{path}: no space left")
+        write_picture(path, picture)
+
+    monkeypatch.setattr(sequence, "write_picture", full)
+    for frames in (4, 40):
+        source = make_clip(tmp_path / f"{frames}.mp4", Clip(pts=tuple(range(frames))))
+        out = tmp_path / f"out{frames}"
+        code, _, err = run(capsys, source, out / "%d.png", "--bundle", bundle, "--quiet")
+        assert (code, err) == (1, f"error: {out}/3.png: no space left\n")
+        assert not (out / "3.png").exists()
+        assert len(list(out.iterdir())) < 30
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,8 @@ def test_file_with_sound_to_frames_alone_has_a_note(
         (("a.y4m", "b.avi"), "b.avi does not end in one of"),
         (("a.y4m", "b.mp4", "--raw-output"), "b.mp4 does not end in one of .raw .yuv"),
         (("a.y4m", "missing/b.mp4"), "does not exist"),
+        (("a.yuv", "b.mp4"), "a.yuv is raw video: describe it by --raw-input"),
+        (("empty.y4m", "b.mp4"), "the input holds no frame"),
     ],
 )
 def test_paths_that_cannot_work(
@@ -189,10 +191,13 @@ def test_paths_that_cannot_work(
     message: str,
 ) -> None:
     (tmp_path / "a.y4m").write_bytes(y4m)
+    (tmp_path / "a.yuv").write_bytes(y4m)
+    (tmp_path / "empty.y4m").write_bytes(y4m[: y4m.index(b"FRAME")])
     (tmp_path / "old.mp4").touch()
     source, target, *options = args
     ends = [str(tmp_path / source), str(tmp_path / target)]
-    assert upscale.main([*ends, *options, "--bundle", str(bundle)]) == 1
+    assert upscale.main([*ends, *options, "--bundle", str(bundle), "--quiet"]) == 1
+    assert not (tmp_path / "b.mp4").exists()
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1
