@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from runtime.video.camera import OpenCvCapture
 from runtime.video.frame import Frame, frame_from_av, layout_of
 from runtime.video.frame_queue import Captured
 from runtime.video.probe import VideoInfo, av_errors, describe, open_video, text_options
@@ -29,7 +30,7 @@ SourceKind = Literal["device", "url", "file"]
 NETWORK = "rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,httpproxy,rtmp,rtmps,srt,crypto"
 # Segments of HTTP streams come up to ten seconds apart.
 OPEN_TIMEOUT_S, READ_TIMEOUT_S = 15.0, 12.0
-DEVICE_FORMATS = ("video4linux2,v4l2", "v4l2")
+DEVICE_FORMATS = frozenset({"video4linux2,v4l2", "video4linux2", "v4l2"})
 # Packets whose frame has not come out of the decoder yet; more than any codec reorders.
 MAX_STAMPS = 64
 
@@ -171,6 +172,25 @@ class Capture:
         return Captured(frame_from_av(frame, frame.pts or 0, self.info.time_base), arrival_s)
 
 
+def open_capture(
+    source: str, options: CaptureOptions, stop: threading.Event
+) -> Capture | OpenCvCapture:
+    """Open a live source: by PyAV, or a camera by OpenCV if this PyAV cannot."""
+    if kind_of_source(source) == "device":
+        if not Path(source).exists():
+            raise FileNotFoundError(f"{source} does not exist")
+        if not has_video4linux():
+            return OpenCvCapture(source, options.source_options, stop)
+    return Capture(source, options, stop)
+
+
+def has_video4linux() -> bool:
+    """Whether this build of PyAV reads cameras."""
+    import av
+
+    return not DEVICE_FORMATS.isdisjoint(av.formats_available)
+
+
 class Timeline:
     """Times of a live output: from 0, always later, in ticks of the first source's time base."""
 
@@ -217,14 +237,6 @@ def _open(source: str, options: CaptureOptions) -> tuple[InputContainer, VideoSt
 def _open_device(source: str, options: CaptureOptions) -> InputContainer:
     import av
 
-    name = next((name for name in DEVICE_FORMATS if name in av.formats_available), None)
-    if name is None:
-        raise OSError(
-            f"this build of PyAV has no Video4Linux to open {source} with; pipe it: ffmpeg -f v4l2 "
-            f"-i {source} -f yuv4mpegpipe - | python -m runtime.upscale - OUT"
-        )
-    if not Path(source).exists():
-        raise FileNotFoundError(f"{source} does not exist")
     with av_errors(f"{source} cannot be opened as a camera"):
         container: InputContainer = av.open(
             source, format="v4l2", container_options=dict(options.source_options), **text_options()

@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from runtime.video.capture import Capture, CaptureOptions, Timeline, kind_of_source, shown_name
+from runtime.video.camera import OpenCvCapture
+from runtime.video.capture import (
+    Capture,
+    CaptureOptions,
+    Timeline,
+    kind_of_source,
+    open_capture,
+    shown_name,
+)
 from runtime.video.frame import Frame, Plane
 from runtime.video.frame_queue import Captured, FrameQueue
 from runtime.video.frame_upscaler import FrameUpscaler, PlaneUpscaler
@@ -91,6 +99,8 @@ class LiveSource:
         self._capture = self._open()
         self.info = self._capture.info
         self.notes = ["sound is not carried"] if self._capture.has_sound else []
+        if isinstance(self._capture, OpenCvCapture):
+            self.notes.append("OpenCV reads the camera, as this build of PyAV has no Video4Linux")
         self._timeline = Timeline(self.info)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -111,8 +121,8 @@ class LiveSource:
             return
         self._thread.join(END_TIMEOUT_S)
 
-    def _open(self) -> Capture:
-        return Capture(self._source, self.options.capture, self.stopped)
+    def _open(self) -> Capture | OpenCvCapture:
+        return open_capture(self._source, self.options.capture, self.stopped)
 
     def _run(self) -> None:
         try:
@@ -163,7 +173,7 @@ class LiveSource:
             return
         raise OSError(lost)
 
-    def _check_same(self, capture: Capture) -> None:
+    def _check_same(self, capture: Capture | OpenCvCapture) -> None:
         if (capture.info.size, capture.info.layout) != (self.info.size, self.info.layout):
             capture.close()
             raise ValueError(f"{self.name} came back with another size or pixel format")
