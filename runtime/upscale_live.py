@@ -23,6 +23,7 @@ from runtime.video.preview import Preview, check_preview
 from runtime.video.probe import shows_compression
 from runtime.video.rgb import guess_note, is_guess_needed, matrix_of
 from runtime.video.sequence import is_pattern
+from runtime.video.stream import OpenSink
 
 DEFAULT_BUDGET_MS = 200.0
 PREVIEW = Path("preview")
@@ -87,8 +88,7 @@ def upscale_live(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]
         capture=CaptureOptions(dict(args.source_option or ())),
     )
     source = LiveSource(args.source, options, say=say)
-    ends = stream_options(args)
-    video = VideoOptions(size=args.size, matrix=ends.matrix)
+    video = VideoOptions(size=args.size, matrix=stream_options(args).matrix)
     notes = []
     is_rgb = args.output == PREVIEW or is_pattern(args.output)
     if is_rgb and is_guess_needed(source.info, video.matrix):
@@ -101,32 +101,32 @@ def upscale_live(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]
         f"{upscaler.info.name} {upscaler.precision} on {upscaler.info.provider}"
     )
 
-    def on_report(report: object) -> None:
-        say(f"live  {report}")
+    def play(sink: OpenSink) -> LiveResult:
+        return run_live(
+            source, sink, upscaler, video, on_report=lambda report: say(f"live  {report}")
+        )
 
     with _ended_by_signals(source.stop):
         if args.output == PREVIEW:
             preview = Preview(source.stop)
-            results: list[LiveResult] = []
-            preview.show_while(
-                lambda: results.append(
-                    run_live(source, preview.open, upscaler, video, on_report=on_report)
-                )
-            )
-            result = results[0]
+            result = preview.show_while(lambda: play(preview.open))
         else:
-            sink = sink_opener(args.output, ends)
-            result = run_live(source, sink, upscaler, video, on_report=on_report)
-    notes += result.notes
-    if result.damaged:
-        notes.append(f"{result.damaged} damaged frames were left out")
-    p50 = result.report.p50_ms
-    if p50 is not None and p50 > options.budget_s * 1e3:
-        notes.append("frames take longer than the latency budget; fewer are written than come")
+            result = play(sink_opener(args.output, stream_options(args)))
+    notes += _notes(result, options.budget_s)
     for note in notes:
         say(f"note: {note}")
     say(f"live  {result.report}")
     return _facts(source, result, notes)
+
+
+def _notes(result: LiveResult, budget_s: float) -> list[str]:
+    notes = list(result.notes)
+    if result.damaged:
+        notes.append(f"{result.damaged} damaged frames were left out")
+    p50 = result.report.p50_ms
+    if p50 is not None and p50 > budget_s * 1e3:
+        notes.append("frames take longer than the latency budget; the newest is served each time")
+    return notes
 
 
 def _facts(source: LiveSource, result: LiveResult, notes: list[str]) -> dict[str, Any]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import queue
 import sys
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from runtime.video.color import RANGE_FULL
 from runtime.video.frame import Frame, av_from_frame
 from runtime.video.probe import VideoInfo
 from runtime.video.rgb import matrix_of
+
+Result = TypeVar("Result")
 
 TITLE = "edge-sr: press q to end"
 END_KEYS = frozenset({ord("q"), 27})
@@ -64,26 +66,24 @@ class Preview:
         self._pictures.put(_bgr(frame, self._info))
         self._pictures.join()
 
-    def show_while(self, job: Callable[[], object]) -> None:
-        """Run ``job`` in a thread and show what it writes; its error is raised here."""
+    def show_while(self, job: Callable[[], Result]) -> Result:
+        """Run ``job`` in a thread and show what it writes; its result or error comes from here."""
         import cv2
 
-        errors: list[BaseException] = []
-        thread = threading.Thread(target=_guarded, args=(job, errors), daemon=True)
-        thread.start()
-        try:
-            while thread.is_alive():
-                self._show_next()
-        except BaseException:
-            self._stop()
-            while thread.is_alive():
-                self._take()
-            raise
-        finally:
-            with suppress(cv2.error):
-                cv2.destroyAllWindows()
-        if errors:
-            raise errors[0]
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(job)
+            try:
+                while not future.done():
+                    self._show_next()
+            except BaseException:
+                self._stop()
+                while not future.done():
+                    self._take()
+                raise
+            finally:
+                with suppress(cv2.error):
+                    cv2.destroyAllWindows()
+        return future.result()
 
     def _show_next(self) -> None:
         import cv2
@@ -104,13 +104,6 @@ class Preview:
         finally:
             self._pictures.task_done()
         return True
-
-
-def _guarded(job: Callable[[], object], errors: list[BaseException]) -> None:
-    try:
-        job()
-    except BaseException as error:
-        errors.append(error)
 
 
 def _bgr(frame: Frame, info: VideoInfo) -> Any:

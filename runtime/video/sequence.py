@@ -161,6 +161,9 @@ class SequenceSink:
         """Wait for all pictures; the first error of one is raised."""
         while self._pending:
             self._pending.popleft().result()
+        older = [number for number in self._files.existing() if number >= self._next]
+        if older:
+            self.notes.append(f"{self._files.path(older[0])} and on are of an older run")
 
     def _write(self, frame: Frame, number: int) -> None:
         picture = upright(rgb_from_frame(frame, self._info), self._info.display_matrix)

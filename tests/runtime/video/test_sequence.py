@@ -242,6 +242,17 @@ def test_grey_and_alpha_pictures_are_taken_as_rgb(tmp_path: Path) -> None:
     assert (frames[1].planes[1] == 128).all()
 
 
+def test_older_pictures_after_the_last_are_named(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pattern = make_pictures(tmp_path / "out", range(1, 6))
+    source = make_clip(tmp_path / "a.mp4", Clip(pts=(0, 1), colors=(1, 1, 1, 1)))
+    assert run(capsys, source, pattern, "--bundle", bundle)[0] == 1
+    code, result, _ = run(capsys, source, pattern, "--bundle", bundle, "--overwrite")
+    assert code == 0
+    assert result["notes"] == [f"{tmp_path}/out/0003.png and on are of an older run"]
+
+
 def test_picture_that_cannot_be_written_ends_the_run(
     tmp_path: Path,
     bundle: Path,
