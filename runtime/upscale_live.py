@@ -17,7 +17,8 @@ from runtime.upscale_stream import check_stream_output, stream_options
 from runtime.upscaler import Upscaler
 from runtime.video.capture import CaptureOptions, kind_of_source
 from runtime.video.endpoints import sink_opener
-from runtime.video.live import LiveOptions, LiveResult, LiveSource, run_live
+from runtime.video.live import LiveResult, run_live
+from runtime.video.live_source import LiveOptions, LiveSource
 from runtime.video.pipeline import VideoOptions, output_info
 from runtime.video.preview import Preview, check_preview
 from runtime.video.probe import shows_compression

@@ -15,7 +15,8 @@ from runtime.video import capture
 from runtime.video.camera import OpenCvCapture
 from runtime.video.encoder import EncodeOptions
 from runtime.video.endpoints import StreamOptions, sink_opener
-from runtime.video.live import LiveOptions, LiveSource, run_live
+from runtime.video.live import run_live
+from runtime.video.live_source import LiveOptions, LiveSource
 
 
 class Camera:

@@ -23,11 +23,13 @@ from video_support import Clip, NearestUpscaler, make_clip, read_back
 from runtime import upscale
 from runtime.video import capture as capture_module
 from runtime.video import live as live_module
+from runtime.video import live_source
 from runtime.video.capture import CaptureOptions, Timeline, kind_of_source, shown_name
 from runtime.video.encoder import EncodeOptions
 from runtime.video.endpoints import StreamOptions, sink_opener
 from runtime.video.frame import LAYOUTS, Frame
-from runtime.video.live import LiveOptions, LiveReport, LiveResult, LiveSource, run_live
+from runtime.video.live import LiveReport, LiveResult, run_live
+from runtime.video.live_source import LiveOptions, LiveSource
 from runtime.video.raw import raw_info
 
 ROOT = Path(__file__).parents[3]
@@ -206,7 +208,7 @@ def camera(url: str, frames: int, times: int = 1) -> Iterator[None]:
 @pytest.fixture
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture_module, "READ_TIMEOUT_S", 1.2)
-    monkeypatch.setattr(live_module, "RETRY_PAUSE_S", 0.1)
+    monkeypatch.setattr(live_source, "RETRY_PAUSE_S", 0.1)
 
 
 def need_protocol(protocol: str) -> None:
