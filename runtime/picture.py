@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ def _decode(path: Path, data: bytes) -> Picture:
 
     buffer = np.frombuffer(data, np.uint8)
     try:
-        with _quiet_opencv():
+        with _quiet_opencv:
             picture = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
             has_alpha = picture is not None and picture.ndim == 3 and picture.shape[2] == 4
             # Only the flags that drop alpha make the decoder turn the picture upright.
@@ -142,7 +142,7 @@ def _encode(path: Path, picture: Picture) -> bytes:
         order = cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
         picture = np.asarray(cv2.cvtColor(picture, order))
     height, width = picture.shape[:2]
-    with _quiet_opencv(), suppress(cv2.error):
+    with _quiet_opencv, suppress(cv2.error):
         encoded, data = cv2.imencode(suffix, picture, options)
         if encoded:
             return bytes(data.tobytes())
@@ -151,15 +151,31 @@ def _encode(path: Path, picture: Picture) -> bytes:
     )
 
 
-@contextmanager
-def _quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV's log off the terminal: what it has to say is raised as one clear line."""
-    import cv2
+class _Quiet:
+    """OpenCV's log is silent while any thread is inside: the level is one for all of them."""
 
-    log = cv2.utils.logging
-    before = log.getLogLevel()
-    log.setLogLevel(log.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        log.setLogLevel(before)
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = self._before = 0
+
+    def __enter__(self) -> None:
+        import cv2
+
+        log = cv2.utils.logging
+        with self._lock:
+            if not self._inside:
+                self._before = log.getLogLevel()
+                log.setLogLevel(log.LOG_LEVEL_SILENT)
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        import cv2
+
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                cv2.utils.logging.setLogLevel(self._before)
+
+
+# What the log has to say is raised as one clear line.
+_quiet_opencv = _Quiet()

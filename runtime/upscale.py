@@ -1,10 +1,12 @@
-"""Upscale a picture, a folder of pictures or a video.
+"""Upscale a picture, a folder of pictures, a video or a stream of frames.
 
     python -m runtime.upscale clip_360p.mp4 clip_720p.mp4 --bundle fsrcnn-x2-int8.esr
     python -m runtime.upscale pictures/ larger/ --bundle fsrcnn-x2-int8.esr
+    ffmpeg -i clip.mp4 -f yuv4mpegpipe - | python -m runtime.upscale - - | mpv -
 
 Sound, subtitles, frame times and colour tags of a video stay as they are. Progress goes to
-stderr; the last line of stdout is one JSON object.
+stderr; the last line of stdout is one JSON object. Where the video goes to stdout, --json puts that
+line at the end of stderr instead.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from runtime.cli import run_main
 from runtime.errors import BackendError, UnsupportedError
 from runtime.installed import SCALES, STUDENTS, installed_bundle
 from runtime.manifest import PRECISIONS
+from runtime.paths import check_input, check_output
 from runtime.picture import (
     PICTURE_SUFFIXES,
     check_format,
@@ -32,6 +35,20 @@ from runtime.picture import (
     write_picture,
 )
 from runtime.progress import JsonProgress, Progress
+from runtime.upscale_live import (
+    add_live_options,
+    check_live,
+    live_shows_compression,
+    upscale_live,
+)
+from runtime.upscale_stream import (
+    add_stream_options,
+    check_stream,
+    is_stream,
+    stream_shows_compression,
+    upscale_stream,
+    writes_stdout,
+)
 from runtime.upscaler import Upscaler
 from runtime.video.color import MATRICES, SITINGS
 from runtime.video.compare import COMPARISONS
@@ -57,10 +74,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("input", type=Path, help="picture, folder of pictures, or video")
+    parser.add_argument("input", help="picture, folder of pictures, video, stream or live source")
     parser.add_argument("output", type=Path, help="of the same kind; its suffix is the format")
     _add_engine_options(parser)
     _add_video_options(parser)
+    add_stream_options(parser)
+    add_live_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace existing output")
     parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
     parser.add_argument(
@@ -69,8 +88,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default="auto",
         help="auto: a line on stderr; json: an object a line, for programs",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON line on stdout alone")
+    parser.add_argument("--json", action="store_true", help="one JSON line alone")
     args = parser.parse_args(argv)
+    args.source, args.input = args.input, Path(args.input)  # a URL is no path
     if args.threads < 0 or args.tile_size < 0:
         parser.error("--threads and --tile-size must not be negative")
     if args.segment_frames < 1:
@@ -79,7 +99,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(
             "--scale and --content choose an installed bundle; leave them out with --bundle"
         )
-    if args.size and kind_of(args.input) != "video":
+    args.kind = _kind_of_job(args)
+    if not args.live and (args.latency_budget or args.reconnect or args.source_option):
+        parser.error("--latency-budget, --reconnect and --source-option are for --live")
+    if args.size and args.kind in ("picture", "folder"):
         parser.error("--size is for video")
     return args
 
@@ -88,13 +111,16 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     args = parse_args(argv)
     with _termination_as_interrupt():
-        return run_main(run, args)
+        return run_main(run, args, is_stdout_taken=writes_stdout(args))
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Do what was asked; returns the JSON object."""
-    kind = kind_of(args.input)
-    check_paths(kind, args.input, args.output, overwrite=args.overwrite)
+    kind = args.kind
+    if kind in CHECKS:
+        CHECKS[kind](args)
+    else:
+        check_paths(kind, args.input, args.output, overwrite=args.overwrite)
     bundle = args.bundle or installed_bundle(args.scale or 2, content=content_of(args, kind))
     with Upscaler.open(
         bundle,
@@ -132,33 +158,27 @@ def kind_of(source: Path) -> str:
 
 
 def content_of(args: argparse.Namespace, kind: str) -> str:
-    """What the installed bundle should be made for: compressed if a video shows it."""
+    """What the installed bundle should be made for: compressed if the input shows it."""
     if args.content != "auto":
         return str(args.content)
-    return "compressed" if kind == "video" and shows_compression(args.input) else "clean"
+    shows = COMPRESSION.get(kind)
+    return "compressed" if shows is not None and shows(args) else "clean"
 
 
 def check_paths(kind: str, source: Path, target: Path, *, overwrite: bool) -> None:
     """Refuse paths that cannot work, before anything is loaded. Raises OSError or ValueError."""
-    if not source.exists():
-        raise FileNotFoundError(f"{source} does not exist")
-    if target.exists() and target.samefile(source):
-        raise ValueError(f"{target} is the input itself; name another output")
+    check_input(source, target)
     if kind == "folder":
         if target.exists() and not target.is_dir():
             raise NotADirectoryError(f"{target} is a file; a folder of pictures needs a folder")
+        if target.suffix.lower() in VIDEO_SUFFIXES and not target.exists():
+            raise ValueError(
+                f"{source} is a folder, {target} a video; name its pictures by a pattern such as "
+                f"{source}/%05d.png"
+            )
         return
     suffixes = PICTURE_SUFFIXES if kind == "picture" else VIDEO_SUFFIXES.keys()
-    if target.suffix.lower() not in suffixes:
-        raise ValueError(
-            f"{target} does not end in one of {' '.join(sorted(suffixes))}, as a {kind} must"
-        )
-    if target.is_dir():
-        raise IsADirectoryError(f"{target} is a folder; name a file")
-    if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} exists; pass --overwrite to replace it")
-    if not target.absolute().parent.is_dir():
-        raise FileNotFoundError(f"folder {target.parent} does not exist")
+    check_output(kind, target, suffixes, overwrite=overwrite)
 
 
 def upscale_picture(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]:
@@ -275,7 +295,24 @@ JOBS: dict[str, Callable[[argparse.Namespace, Upscaler], dict[str, Any]]] = {
     "picture": upscale_picture,
     "folder": upscale_folder,
     "video": upscale_clip,
+    "stream": upscale_stream,
+    "live": upscale_live,
 }
+CHECKS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "stream": check_stream,
+    "live": check_live,
+}
+COMPRESSION: dict[str, Callable[[argparse.Namespace], bool]] = {
+    "video": lambda args: shows_compression(args.input),
+    "stream": stream_shows_compression,
+    "live": live_shows_compression,
+}
+
+
+def _kind_of_job(args: argparse.Namespace) -> str:
+    if args.live:
+        return "live"
+    return "stream" if is_stream(args) else kind_of(args.input)
 
 
 def _upscale_file(upscaler: Upscaler, source: Path, target: Path) -> tuple[int, int]:

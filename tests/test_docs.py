@@ -28,7 +28,7 @@ def commands() -> list[tuple[str, str]]:
     for page in PAGES:
         text = page.read_text().replace("\\\n", " ")
         for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
-            found += PARSED.findall(block)
+            found += [(name, rest.partition(" | ")[0]) for name, rest in PARSED.findall(block)]
     return sorted(set(found))
 
 

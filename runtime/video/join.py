@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from runtime.atomic import beside
-from runtime.video.color import RANGE_UNSPECIFIED, UNSPECIFIED
+from runtime.video.color import RANGE_FULL, UNSPECIFIED
 from runtime.video.encoder import EncodeOptions
 from runtime.video.journal import Journal
 from runtime.video.probe import VideoInfo, probe
@@ -75,7 +75,7 @@ def check_written(
         late = (shown[place] - shown[0]) * tick - (pts - times[0]) * info.time_base
         if abs(late) > tick:
             raise RuntimeError(f"frame {place + 1} reads back {float(late):+.4f} s off its time")
-    if (written.size, written.layout.bit_depth) != (info.size, info.layout.bit_depth):
+    if written.size != info.size or written.layout.bit_depth < info.layout.bit_depth:
         raise RuntimeError(
             f"frames read back as {written.width}x{written.height} of {written.layout.bit_depth} "
             f"bits, not {info.width}x{info.height} of {info.layout.bit_depth}"
@@ -118,7 +118,8 @@ def _lost_labels(before: SourceFile, after: SourceFile, suffix: str) -> list[str
 
 def _missing_from(found: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
     known = {key.lower() for key in found}
-    return [key for key in wanted if key.lower() not in known | UNTOLD_LABELS]
+    told = {key for key, value in wanted.items() if value != "und"}
+    return [key for key in wanted if key in told and key.lower() not in known | UNTOLD_LABELS]
 
 
 def _kept_tags(info: VideoInfo, written: VideoInfo) -> dict[str, bool]:
@@ -128,7 +129,8 @@ def _kept_tags(info: VideoInfo, written: VideoInfo) -> dict[str, bool]:
         name: getattr(wanted, name) in (UNSPECIFIED, getattr(found, name))
         for name in ("matrix", "primaries", "transfer")
     }
-    kept["range"] = wanted.sample_range in (RANGE_UNSPECIFIED, found.sample_range)
+    # Limited is what a decoder takes without a tag.
+    kept["range"] = (wanted.sample_range == RANGE_FULL) == (found.sample_range == RANGE_FULL)
     aspect, aspect_found = info.aspect or Fraction(1), written.aspect or Fraction(1)
     kept["sample aspect ratio"] = abs(aspect_found / aspect - 1) < MAX_ASPECT_ERROR
     kept["rotation"] = info.display_matrix == written.display_matrix

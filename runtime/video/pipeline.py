@@ -346,7 +346,7 @@ def finish_video(
         encoder=job.encoding.encoder,
         chroma_location=_chroma_location(job.info, job.target_info),
         seconds=time.monotonic() - started,
-        notes=(*_notes(job.info, job.target_info), *kept, *notes, *job.notes),
+        notes=(*notes_on(job.info, job.target_info), *kept, *notes, *job.notes),
     )
 
 
@@ -378,8 +378,8 @@ def output_info(info: VideoInfo, scale: int, options: VideoOptions) -> VideoInfo
     )
 
 
-def _notes(source: VideoInfo, target: VideoInfo) -> list[str]:
-    """What a viewer should know about the output."""
+def notes_on(source: VideoInfo, target: VideoInfo) -> list[str]:
+    """What a viewer should know about an output of this kind."""
     notes = [f"{text} is left out" for text in source.left_out]
     before, after = guessed_matrix(*source.size), guessed_matrix(*target.size)
     is_open = target.colors.matrix == UNSPECIFIED and source.layout.color_count == 3

@@ -134,7 +134,8 @@ def open_video(path: Path) -> tuple[InputContainer, VideoStream]:
         container = av.open(
             str(path.absolute()), container_options={"protocol_whitelist": "file"}, **text_options()
         )
-    if container.format.name.endswith("_pipe"):
+    # Motion JPEG is read as a pipe of pictures, too.
+    if container.format.name.endswith("_pipe") and container.format.name != "jpeg_pipe":
         container.close()
         raise ValueError(f"{path} is a picture, not a video; give it the suffix of its format")
     stream = container.streams.best("video")
@@ -164,7 +165,7 @@ def decoder_of(stream: VideoStream) -> VideoCodecContext:
 
 
 def describe(
-    path: Path, stream: VideoStream, frame: VideoFrame, *, is_deinterlaced: bool = False
+    path: Path | str, stream: VideoStream, frame: VideoFrame, *, is_deinterlaced: bool = False
 ) -> VideoInfo:
     """Facts about a stream whose first frame is decoded.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -65,18 +64,37 @@ def run_stages(
     depth: int = 4,
     workers: int = 1,
     load: StageLoad | None = None,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> None:
     """Give each produced value through ``transform`` to ``consume``, in order.
 
     ``produce`` and ``consume`` run in a thread each, ``transform`` in the caller's, or on
     ``workers`` values at a time in threads of their own. At most ``depth`` values wait between two
     stages. ``load``, of three names, is told how busy they are. The first error of any stage stops
-    all and is raised once the threads have ended, as is KeyboardInterrupt.
+    all and is raised once the threads have ended, as is KeyboardInterrupt; ``on_stop`` is called at
+    once then, to end a wait of ``produce``.
     """
     load = load or StageLoad("produce", "transform", "consume")
     produce, consume = load.timed_values(0, produce), load.timed(2, consume)
     transform = load.timed(1, transform, workers=workers)
-    run = _Run()
+    run = _Run(on_stop)
+    if workers == 1:
+        _run_three(produce, transform, consume, depth, run)
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            started = (pool.submit(transform, value) for value in produce)
+            _run_three(started, Future.result, consume, max(depth, workers), run)
+    if run.errors:
+        raise run.errors[0]
+
+
+def _run_three(
+    produce: Iterable[Source],
+    transform: Callable[[Source], Result],
+    consume: Callable[[Result], None],
+    depth: int,
+    run: _Run,
+) -> None:
     inward: _Relay[Source] = _Relay(depth, run.stop)
     outward: _Relay[Result] = _Relay(depth, run.stop)
     threads = [
@@ -86,32 +104,13 @@ def run_stages(
     try:
         for thread in threads:
             thread.start()
-        outward.fill(_transformed(inward, transform, workers))
+        outward.fill(map(transform, inward))
     except _Stopped:
         pass
     except BaseException as error:
         run.fail(error)
     for thread in threads:
         run.join(thread)
-    if run.errors:
-        raise run.errors[0]
-
-
-def _transformed(
-    values: Iterable[Source], transform: Callable[[Source], Result], workers: int
-) -> Iterator[Result]:
-    """Results in the order of the values; ``workers`` of them are made at the same time."""
-    if workers == 1:
-        yield from map(transform, values)
-        return
-    pending: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for value in values:
-            if len(pending) == workers:
-                yield pending.popleft().result()
-            pending.append(pool.submit(transform, value))
-        while pending:
-            yield pending.popleft().result()
 
 
 class _Stopped(Exception):  # noqa: N818 - a signal, not an error
@@ -163,7 +162,8 @@ class _Relay(Generic[Value]):
 class _Run:
     """What the stages of one run share."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_stop: Callable[[], None]) -> None:
+        self._on_stop = on_stop
         self.stop = threading.Event()
         self.errors: list[BaseException] = []
 
@@ -178,6 +178,7 @@ class _Run:
     def fail(self, error: BaseException) -> None:
         self.errors.append(error)
         self.stop.set()
+        self._on_stop()
 
     def join(self, thread: threading.Thread) -> None:
         """Wait for a thread to end; an interrupt in the meantime stops the run."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -194,3 +195,16 @@ def test_pictures_are_listed_in_order_with_those_of_subfolders(tmp_path: Path) -
 def test_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds no picture"):
         list_pictures(tmp_path)
+
+
+def test_threads_leave_opencvs_log_as_it_was(tmp_path: Path) -> None:
+    log = cv2.utils.logging
+    before = log.getLogLevel()
+    log.setLogLevel(log.LOG_LEVEL_ERROR)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for number in range(40):
+                pool.submit(write_picture, tmp_path / f"{number}.png", noise(20, 20, 3))
+        assert log.getLogLevel() == log.LOG_LEVEL_ERROR
+    finally:
+        log.setLogLevel(before)

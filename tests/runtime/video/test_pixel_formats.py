@@ -33,7 +33,7 @@ def upscaled(
 
 def frames_of(path: Path) -> list[Frame]:
     with VideoReader(path) as reader:
-        return list(reader.frames())
+        return list(reader)
 
 
 def psnr(a: np.ndarray, b: np.ndarray, peak: int) -> float:

@@ -77,3 +77,14 @@ def test_error_of_any_stage_stops_all_and_is_raised(
             workers=workers,
         )
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_result_is_handed_on_although_no_further_value_comes(workers: int) -> None:
+    arrived = threading.Event()
+
+    def source() -> Iterator[int]:
+        yield 1
+        assert arrived.wait(5), "the first result waits for a second value"
+
+    run_stages(source(), lambda value: value, lambda value: arrived.set(), workers=workers)
