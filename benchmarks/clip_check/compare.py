@@ -21,6 +21,7 @@ from clip_check.facts import (
     read_facts,
 )
 from clip_check.pictures import compare_pictures
+from clip_check.sounds import compare_sound
 
 # What a muxer writes itself, or what was true of the first file alone.
 OWN_TAGS = frozenset(
@@ -195,6 +196,9 @@ def _compare_others(found: Findings, before: ClipFacts, after: ClipFacts, shift:
         if len(new) == len(old):
             for a, b in zip(old, new, strict=True):
                 _compare_stream(found, a, b, shift)
+                if kind == "audio" and a.codec == b.codec and _same(a, b):
+                    for line in compare_sound(before.path, a.index, after.path, b.index):
+                        found.add(f"audio stream {a.index} ({a.codec}): {line}")
             continue
         left = list(new)
         for stream in old:

@@ -144,6 +144,19 @@ def other_bytes(packets: Packets) -> Packets:
     return [*packets[:6], changed, *packets[7:]]
 
 
+def test_sound_whose_header_is_another_is_found(source: Path) -> None:
+    target = enlarged(source)
+    assert found(source, target) == ""
+    # AudioSpecificConfig: AAC LC, 48 kHz, one channel; then 44.1 kHz.
+    patch(target, lambda data: put(data, b"\x05\x80\x80\x80\x05\x11\x88", 5, b"\x12\x08"))
+    assert "audio stream 1 (aac)" in found(source, target)
+
+
+def put(data: bytearray, mark: bytes, place: int, new: bytes) -> None:
+    start = data.index(mark) + place
+    data[start : start + len(new)] = new
+
+
 def without_last_text(packets: Packets) -> Packets:
     last = [i for i, p in enumerate(packets) if p.stream.type == "subtitle" and p.size > 2][-1]
     return without(last)(packets)
