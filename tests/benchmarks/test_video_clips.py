@@ -13,7 +13,8 @@ import pytest
 import video_clips
 from clip_check.boxes import tracks_of
 from clip_check.compare import compare_clips
-from clip_zoo import PARAMETER_SETS, Sound, Spec, Text, make, move_edit, patch
+from clip_surgery import move_edit, patch
+from clip_zoo import PARAMETER_SETS, Sound, Spec, Text, make
 
 CLIP = Spec(
     sounds=(Sound(language="eng"), Sound("libmp3lame", "deu", disposition=8)),
