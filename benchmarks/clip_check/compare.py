@@ -13,6 +13,7 @@ from clip_check.facts import FREE_CLOCKS, ClipFacts, main_video, open_clip, read
 from clip_check.findings import Findings, tolerance
 from clip_check.pictures import compare_pictures
 from clip_check.streams import DEFAULT, compare_streams
+from clip_check.summary import what_it_is, what_was_checked
 from clip_check.tags import compare_tags
 
 
@@ -22,7 +23,6 @@ def compare_clips(
     *,
     scale: int = 2,
     notes: Sequence[str] = (),
-    pictures: bool = True,
 ) -> Findings:
     """Everything that differs though it should not. ValueError if a file cannot be read."""
     found = Findings(notes)
@@ -37,9 +37,11 @@ def compare_clips(
     compare_tags(found, "container", before.tags, after.tags)
     compare_tags(found, "video", before.video.tags, after.video.tags)
     _check_boxes(found, after)
-    if pictures and len(before.video.times) == len(after.video.times):
-        for line in compare_pictures(source, before.video.index, target, shown):
-            found.add(line)
+    found.clip = what_it_is(before)
+    if len(before.video.times) == len(after.video.times):
+        shown_alike = compare_pictures(source, before.video.index, target, shown)
+        found.wrong += shown_alike.lines
+        found.checked = what_was_checked(before, shown_alike.psnr, shown_alike.worst)
     return found
 
 

@@ -14,6 +14,9 @@ class Findings:
     notes: Sequence[str]
     wrong: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    # What the clip is and what was checked of it, in a few words.
+    clip: str = ""
+    checked: str = ""
 
     def add(self, text: str, *words: str) -> None:
         """A difference; it is accepted if one note has all ``words``, any case."""
