@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
-from clip_check.facts import FULL_RANGE, ClipFacts
+from clip_check.facts import FULL_RANGE, ClipFacts, VideoFacts
 
 IDENTITY = (1 << 16, 0, 0, 0, 1 << 16)
 
 
 def what_it_is(clip: ClipFacts) -> str:
     """What is special about a clip."""
-    video, look = clip.video, clip.video.look
+    video = clip.video
     times = [time for time in video.times if time is not None]
     steps = {round(float(b - a), 3) for a, b in pairwise(times)}
     is_constant = not steps or max(steps) - min(steps) <= 0.0015
@@ -20,22 +20,7 @@ def what_it_is(clip: ClipFacts) -> str:
     words.append(f"{len(times)} frames at {'a constant' if is_constant else 'a variable'} rate")
     if times and abs(times[0] - clip.start) > 0.002:
         words.append(f"pictures from {float(times[0] - clip.start):.3f} s on")
-    if look["bit depth"] != 8:
-        words.append(f"{look['bit depth']} bits")
-    if look["colour model"] != "YUV":
-        words.append(str(look["colour model"]))
-    if look["interlaced"]:
-        words.append("interlaced")
-    if look["alpha"]:
-        words.append("alpha")
-    if look["range"] == FULL_RANGE:
-        words.append("full range")
-    if look["matrix"] != 2:
-        words.append(f"colours {look['matrix']}/{look['primaries']}/{look['transfer']}")
-    if look["aspect"] != 1:
-        words.append(f"pixels of {look['aspect'].numerator}:{look['aspect'].denominator}")
-    if video.matrix and video.matrix[:5] != IDENTITY:
-        words.append("turned")
+    words += _pixels(video)
     words += [_counted(kind, count) for kind, count in _kinds(clip).items()]
     if clip.chapters:
         words.append(_counted("chapter", len(clip.chapters)))
@@ -50,6 +35,22 @@ def what_was_checked(clip: ClipFacts, psnr: float, worst: float) -> str:
         packets = " + ".join(str(len(stream.packets)) for stream in streams)
         words.append(f"{packets} packets of {kind}")
     return ", ".join([*words, "tags"])
+
+
+def _pixels(video: VideoFacts) -> list[str]:
+    look = video.look
+    colours = f"colours {look['matrix']}/{look['primaries']}/{look['transfer']}"
+    words = {
+        f"{look['bit depth']} bits": look["bit depth"] != 8,
+        str(look["colour model"]): look["colour model"] != "YUV",
+        "interlaced": look["interlaced"],
+        "alpha": look["alpha"],
+        "full range": look["range"] == FULL_RANGE,
+        colours: look["matrix"] != 2,
+        f"pixels of {look['aspect'].numerator}:{look['aspect'].denominator}": look["aspect"] != 1,
+        "turned": video.matrix and video.matrix[:5] != IDENTITY,
+    }
+    return [word for word, is_so in words.items() if is_so]
 
 
 def _kinds(clip: ClipFacts) -> Counter[str]:
