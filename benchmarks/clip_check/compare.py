@@ -115,8 +115,8 @@ def _compare_look(found: Findings, before: ClipFacts, after: ClipFacts, scale: i
             continue
         if was_grey and name == "matrix":
             continue  # which says how chroma and luma mix
-        if name == "aspect" and "webm" in after.format and abs(new.look[name] - value) * 64 < 1:
-            continue  # Matroska rounds the shown size to whole pixels
+        if name == "aspect" and _is_rounded(value, new.look[name], "webm" in after.format):
+            continue
         is_hdr = isinstance(value, bytes) or value is None
         words = ("hdr",) if is_hdr else (name.split()[-1],)
         shown = [f"{len(v)} bytes" if isinstance(v, bytes) else v for v in (value, new.look[name])]
@@ -128,6 +128,11 @@ def _compare_look(found: Findings, before: ClipFacts, after: ClipFacts, scale: i
     if old.disposition | DEFAULT != new.disposition | DEFAULT:
         text = f"video disposition: {new.disposition:#x}, was {old.disposition:#x}"
         found.add(text, "disposition")
+
+
+def _is_rounded(old: Fraction, new: Fraction, to_pixels: bool) -> bool:
+    """H.264 and HEVC have 16 bits for an aspect; Matroska rounds the shown size to pixels."""
+    return abs(new / old - 1) * (64 if to_pixels else 30_000) < 1
 
 
 def _compare_matrix(

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from clip_surgery import (
+    aspect_of,
     behead,
     move_edit,
     patch,
@@ -56,6 +57,7 @@ MATROSKA = Spec(".mkv", time_base=Fraction(1, 1000), pts=tuple(range(0, 400, 40)
 AV1 = {"codec": "libsvtav1", "pixels": "yuv420p10le", "size": (64, 64)}
 DEEP = {"codec": "libx265", "pixels": "yuv420p10le", "size": (96, 80)}
 
+SQUARE = Spec(aspect=Fraction(4, 3))
 GOOD: dict[str, Case] = {
     # Times.
     "constant-mp4": Case(Spec()),
@@ -399,6 +401,10 @@ GOOD: dict[str, Case] = {
     "aspect-webm": Case(
         replace(MATROSKA, suffix=".webm", codec="libvpx-vp9", aspect=Fraction(4, 3)), ".webm"
     ),
+    "aspect-fine": Case(SQUARE, change=lambda p: patch(p, aspect_of(65537, 65536))),
+    "aspect-wide": Case(SQUARE, change=lambda p: patch(p, aspect_of(2**31 - 1, 1))),
+    "aspect-tall": Case(SQUARE, change=lambda p: patch(p, aspect_of(1, 2**31 - 1))),
+    "aspect-none": Case(SQUARE, change=lambda p: patch(p, aspect_of(0, 0))),
     "hdr-tags": Case(Spec(colors=HDR10, **DEEP)),
     "hdr-tags-mkv": Case(replace(MATROSKA, colors=HDR10, **DEEP), ".mkv"),
     "hdr-tags-av1": Case(replace(MATROSKA, colors=HDR10, **AV1), ".mkv"),
@@ -419,8 +425,8 @@ GOOD: dict[str, Case] = {
     ),
 }
 
-# Pixel formats that may be refused, but not be changed.
+# What may be refused, but not be changed.
 MAY_BE_REFUSED = frozenset(
     {"gif", "prores-4444", "yuv411", "grey-16", "rgb-h264", "rgb-ffv1", "alpha-qtrle"}
-    | {"alpha-ffv1", "alpha-vp9"}
+    | {"alpha-ffv1", "alpha-vp9", "aspect-wide", "aspect-tall"}
 )

@@ -104,6 +104,15 @@ def ticks_of(nanoseconds: int) -> Callable[[bytearray], None]:
     return put(old, old[:4] + nanoseconds.to_bytes(3, "big"))
 
 
+def aspect_of(width: int, height: int) -> Callable[[bytearray], None]:
+    """Let an MP4 claim pixels of another shape."""
+
+    def change(data: bytearray) -> None:
+        struct.pack_into(">II", data, data.index(b"pasp") + 4, width, height)
+
+    return change
+
+
 def repeat_edit(data: bytearray) -> None:
     """Instead of nothing, show frames 5 and 6 before the whole."""
     place = data.index(b"elst") + 8

@@ -34,6 +34,8 @@ KNOWN: dict[str, str] = {
     "stereo": "the frame packing of 3D video is dropped without a line",
     "ts-beheaded": CLOCK,
     "chapters-mp4-to-mkv": "chapters stay where they are when all streams move",
+    "aspect-wide": "ZeroDivisionError: output_aspect divides by an aspect rounded to 0",
+    "aspect-tall": "an aspect rounded to 0 is dropped without a line",
     "alpha-vp9": "the alpha of VP8 and VP9 is dropped without a line",
     "mkv-cut-0.9-stop": "a Matroska file that lacks less than a second passes as whole",
     "mkv-cut-0.9-skip": "a Matroska file that lacks less than a second passes as whole",
