@@ -41,7 +41,7 @@ def compare_clips(
     if len(before.video.times) == len(after.video.times):
         shown_alike = compare_pictures(source, before.video.index, target, shown)
         found.wrong += shown_alike.lines
-        found.checked = what_was_checked(before, shown_alike.psnr, shown_alike.worst)
+        found.checked = what_was_checked(after, shown_alike.psnr, shown_alike.worst)
     return found
 
 
