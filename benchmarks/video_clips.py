@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from clip_check.compare import compare_clips
+from clip_check.facts import main_video, read_facts
+from clip_check.summary import what_it_is
 
 from runtime.atomic import written_beside
 from runtime.cli import run_main
@@ -43,6 +45,9 @@ class ClipResult:
     # Differences that a note of the program announced.
     said: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    # What the clip is and what was checked of it, in a few words.
+    special: str = ""
+    checked: str = ""
     seconds: float = 0.0
 
 
@@ -104,8 +109,9 @@ def check_clip(path: Path, suffix: str, timeout: float = 600) -> ClipResult:
             return ended("WRONG", [f"no end after {timeout:g} s"])
         left = sorted(item.name for item in Path(folder).iterdir())
         if done.returncode:
-            wrong = refusal_faults(done.returncode, done.stdout, done.stderr, left)
-            return ended("WRONG" if wrong else "REFUSED", wrong or [done.stderr.splitlines()[-1]])
+            wrong = refusal_faults(done.returncode, done.stderr, left)
+            lines = wrong or [done.stderr.splitlines()[-1].replace(f"{path.absolute()}", path.name)]
+            return ended("WRONG" if wrong else "REFUSED", lines, special=description(path))
         if left != [target.name]:
             return ended("WRONG", [f"exit code 0, but the files are {left}"])
         notes = json.loads(done.stdout.splitlines()[-1])["notes"]
@@ -114,10 +120,25 @@ def check_clip(path: Path, suffix: str, timeout: float = 600) -> ClipResult:
         except ValueError as error:
             return ended("WRONG", [f"exit code 0, but {error}"], notes=tuple(notes))
         result = "WRONG" if found.wrong else "OK"
-        return ended(result, found.wrong, said=tuple(found.said), notes=tuple(notes))
+        return ended(
+            result,
+            found.wrong,
+            said=tuple(found.said),
+            notes=tuple(notes),
+            special=found.clip,
+            checked=found.checked,
+        )
 
 
-def refusal_faults(code: int, out: str, err: str, left: Sequence[str]) -> list[str]:
+def description(path: Path) -> str:
+    """What a clip is; empty if it cannot be read."""
+    try:
+        return what_it_is(read_facts(path, main_video(path)))
+    except ValueError:
+        return ""
+
+
+def refusal_faults(code: int, err: str, left: Sequence[str]) -> list[str]:
     """What is wrong with how the program refused an input."""
     faults = []
     errors = [line for line in err.splitlines() if line.startswith("error: ")]
@@ -135,11 +156,12 @@ def refusal_faults(code: int, out: str, err: str, left: Sequence[str]) -> list[s
 
 def table_lines(results: Sequence[ClipResult]) -> list[str]:
     """The results in Markdown."""
-    lines = ["| clip | to | result | |", "| -- | -- | -- | -- |"]
+    lines = ["| clip | what it is | to | result | checked |", "| -- | -- | -- | -- | -- |"]
     for result in results:
-        text = "; ".join((*result.lines, *(f"noted: {note}" for note in result.notes)))
-        text = text.replace("|", "\\|")
-        lines.append(f"| {result.clip} | {result.target} | {result.result} | {text} |")
+        notes = (f"noted: {note}" for note in result.notes)
+        text = "; ".join(filter(None, (*result.lines, result.checked, *notes)))
+        cells = (result.clip, result.special, result.target, result.result, text)
+        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
     return lines
 
 

@@ -36,7 +36,7 @@ def tracks_of(path: Path) -> list[Track]:
                 (movie_scale,) = struct.unpack_from(">I", body, 20 if body[0] else 12)
             if name == b"trak":
                 tracks.append(_track(body, movie_scale))
-    except (struct.error, IndexError, KeyError) as error:
+    except (struct.error, ArithmeticError, LookupError) as error:
         raise ValueError(f"{path}: its boxes cannot be read: {error}") from error
     return tracks
 

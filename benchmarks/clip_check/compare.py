@@ -2,56 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from clip_check.boxes import tracks_of
-from clip_check.facts import (
-    FREE_CLOCKS,
-    ClipFacts,
-    Packet,
-    StreamFacts,
-    main_video,
-    open_clip,
-    read_facts,
-)
+from clip_check.facts import FREE_CLOCKS, ClipFacts, main_video, open_clip, read_facts
+from clip_check.findings import Findings, tolerance
 from clip_check.pictures import compare_pictures
+from clip_check.streams import DEFAULT, compare_streams
+from clip_check.summary import what_it_is, what_was_checked
+from clip_check.tags import compare_tags
 
-# What a muxer writes itself, or what was true of the first file alone.
-OWN_TAGS = frozenset(
-    {"major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration"}
-    | {"vendor_id", "alpha_mode", "filename", "mimetype"}
-)
+MICROSECOND = Fraction(1, 1_000_000)
 # What a note on lost side data says.
 SIDE_DATA_WORDS = {"STEREO3D": ("3d",)}
-OWN_PREFIXES = ("bps", "number_of_", "_statistics_", "duration-")
-# Written by FFmpeg where a track has none.
-FILLERS = {
-    "language": {"und"},
-    "handler_name": {"VideoHandler", "SoundHandler", "SubtitleHandler", "TimeCodeHandler"},
-}
-DEFAULT = 1
-MICROSECOND = Fraction(1, 1_000_000)
-ADTS_SYNC, ADTS_HEADER = b"\xff", 7
-
-
-@dataclass
-class Findings:
-    """What differs, beside what was said to differ; notes are those of the program."""
-
-    notes: Sequence[str]
-    wrong: list[str] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
-
-    def add(self, text: str, *words: str) -> None:
-        """A difference; it is accepted if one note has all ``words``, any case."""
-        is_said = words and any(all(w in note.lower() for w in words) for note in self.notes)
-        (self.said if is_said else self.wrong).append(text)
 
 
 def compare_clips(
@@ -60,7 +27,6 @@ def compare_clips(
     *,
     scale: int = 2,
     notes: Sequence[str] = (),
-    pictures: bool = True,
 ) -> Findings:
     """Everything that differs though it should not. ValueError if a file cannot be read."""
     found = Findings(notes)
@@ -70,13 +36,16 @@ def compare_clips(
     after = read_facts(target, shown)
     shift = _compare_times(found, before, after)
     _compare_look(found, before, after, scale)
-    _compare_others(found, before, after, shift)
+    compare_streams(found, before, after, shift)
     _compare_chapters(found, before, after, shift)
-    _compare_all_tags(found, before, after)
+    compare_tags(found, "container", before.tags, after.tags)
+    compare_tags(found, "video", before.video.tags, after.video.tags)
     _check_boxes(found, after)
-    if pictures and len(before.video.times) == len(after.video.times):
-        for line in compare_pictures(source, before.video.index, target, shown):
-            found.add(line)
+    found.clip = what_it_is(before)
+    if len(before.video.times) == len(after.video.times):
+        shown_alike = compare_pictures(source, before.video.index, target, shown)
+        found.wrong += shown_alike.lines
+        found.checked = what_was_checked(after, shown_alike.psnr, shown_alike.worst)
     return found
 
 
@@ -126,13 +95,6 @@ def _compare_times(found: Findings, before: ClipFacts, after: ClipFacts) -> Frac
     return shift
 
 
-def tolerance(old: Fraction, new: Fraction) -> Fraction:
-    """How far a time may be off: not at all where the new clock has every tick of the old."""
-    if not (old and new) or (old / new).denominator == 1:
-        return Fraction(0)
-    return new
-
-
 def _ends(clip: ClipFacts) -> list[Fraction]:
     """When the last frame leaves the screen; several answers where an MP4 contradicts itself."""
     ends = [] if clip.video.end is None else [clip.video.end]
@@ -159,8 +121,8 @@ def _compare_look(found: Findings, before: ClipFacts, after: ClipFacts, scale: i
             continue
         if was_grey and name == "matrix":
             continue  # which says how chroma and luma mix
-        if name == "aspect" and "webm" in after.format and abs(new.look[name] - value) * 64 < 1:
-            continue  # Matroska rounds the shown size to whole pixels
+        if name == "aspect" and _is_rounded(value, new.look[name], "webm" in after.format):
+            continue
         is_hdr = isinstance(value, bytes) or value is None
         words = SIDE_DATA_WORDS.get(name, ("hdr",)) if is_hdr else (name.split()[-1],)
         shown = [f"{len(v)} bytes" if isinstance(v, bytes) else v for v in (value, new.look[name])]
@@ -172,6 +134,11 @@ def _compare_look(found: Findings, before: ClipFacts, after: ClipFacts, scale: i
     if old.disposition | DEFAULT != new.disposition | DEFAULT:
         text = f"video disposition: {new.disposition:#x}, was {old.disposition:#x}"
         found.add(text, "disposition")
+
+
+def _is_rounded(old: Fraction, new: Fraction, to_pixels: bool) -> bool:
+    """H.264 and HEVC have 16 bits for an aspect; Matroska rounds the shown size to pixels."""
+    return abs(new / old - 1) * (64 if to_pixels else 30_000) < 1
 
 
 def _compare_matrix(
@@ -188,106 +155,6 @@ def _compare_matrix(
         found.add(f"rotation: shifted by {new[6:8]}, was {old[6:8]} at scale {scale}", "rotat")
 
 
-def _compare_others(found: Findings, before: ClipFacts, after: ClipFacts, shift: Fraction) -> None:
-    kinds = dict.fromkeys(stream.kind for stream in (*before.others, *after.others))
-    for kind in kinds:
-        old = [stream for stream in before.others if stream.kind == kind]
-        new = [stream for stream in after.others if stream.kind == kind]
-        if kind == "data" and before.chapters and after.chapters:
-            continue  # the track in which MP4 keeps its chapters
-        if len(new) > len(old):
-            found.add(f"{kind}: {len(new)} streams, were {len(old)}")
-        if len(new) == len(old):
-            for a, b in zip(old, new, strict=True):
-                _compare_stream(found, a, b, shift)
-            continue
-        left = list(new)
-        for stream in old:
-            copy = next((s for s in left if s.codec == stream.codec and _same(stream, s)), None)
-            if copy is None:
-                word = "picture" if kind == "cover" else kind
-                text = f"{kind} stream {stream.index} ({stream.codec}): missing"
-                found.add(text, word, str(stream.index))
-                continue
-            left.remove(copy)
-            _compare_stream(found, stream, copy, shift)
-
-
-def _same(old: StreamFacts, new: StreamFacts) -> bool:
-    return _payload(old) == _payload(new)
-
-
-def _compare_stream(found: Findings, old: StreamFacts, new: StreamFacts, shift: Fraction) -> None:
-    name = f"{old.kind} stream {old.index} ({old.codec})"
-    if old.codec != new.codec and not (_is_mpeg(old.codec) and _is_mpeg(new.codec)):
-        found.add(f"{name}: codec {new.codec}", old.kind, str(old.index))
-        return
-    if old.shape != new.shape:
-        found.add(f"{name}: {new.shape}, was {old.shape}")
-    _compare_tags(found, name, old.tags, new.tags)
-    if old.disposition | DEFAULT != new.disposition | DEFAULT or (
-        # A default stream must stay one; MP4 makes the first of a kind the default.
-        old.disposition & DEFAULT & ~new.disposition
-    ):
-        text = f"{name}: disposition {new.disposition:#x}, was {old.disposition:#x}"
-        found.add(text, "disposition")
-    tick = tolerance(old.time_base, new.time_base)
-    if _payload(old) != _payload(new):
-        found.add(f"{name}: {_payload_difference(old, new)}", old.kind, str(old.index))
-        return
-    if old.kind in ("attachment", "cover"):
-        return
-    if _is_regrouped(old.codec):
-        pairs = [(_filled(old)[0], _filled(new)[0])] if _filled(old) else []
-    else:
-        pairs = list(zip(_filled(old), _filled(new), strict=True))
-    off = [
-        float(b.time - a.time - shift)
-        for a, b in pairs
-        if a.time is not None and (b.time is None or abs(b.time - a.time - shift) > tick)
-    ]
-    if off:
-        found.add(f"{name}: {len(off)} of {len(pairs)} packets are off, first by {off[0]:+.6f} s")
-    if old.kind == "subtitle":
-        wrong = [a for a, b in pairs if a.duration and abs(a.duration - b.duration) > 2 * tick]
-        if wrong:
-            found.add(f"{name}: {len(wrong)} packets have other durations")
-
-
-def _is_mpeg(codec: str) -> bool:
-    """MPEG audio: MP4 has one name for all its layers."""
-    return codec.startswith(("mp1", "mp2", "mp3"))
-
-
-def _is_regrouped(codec: str) -> bool:
-    """Samples of fixed length, which demuxers cut into packets as they like."""
-    return codec.startswith(("pcm_", "adpcm_"))
-
-
-def _filled(stream: StreamFacts) -> list[Packet]:
-    """Packets with content; MP4 fills the gaps between subtitles with empty ones."""
-    if stream.codec == "mov_text":
-        return [packet for packet in stream.packets if len(packet.data) > 2]
-    return [packet for packet in stream.packets if packet.data]
-
-
-def _payload(stream: StreamFacts) -> list[bytes]:
-    packets = [packet.data for packet in _filled(stream)]
-    if _is_regrouped(stream.codec):
-        return [b"".join(packets)]
-    if stream.codec == "aac" and all(d[:1] == ADTS_SYNC and d[1] >> 4 == 15 for d in packets):
-        return [data[ADTS_HEADER:] for data in packets]
-    return packets
-
-
-def _payload_difference(old: StreamFacts, new: StreamFacts) -> str:
-    a, b = _payload(old), _payload(new)
-    if len(a) != len(b):
-        return f"{len(b)} packets, were {len(a)}"
-    differing = [i for i, (x, y) in enumerate(zip(a, b, strict=True)) if x != y]
-    return f"{len(differing)} packets hold other bytes, first packet {differing[0] + 1}"
-
-
 def _compare_chapters(
     found: Findings, before: ClipFacts, after: ClipFacts, shift: Fraction
 ) -> None:
@@ -299,34 +166,6 @@ def _compare_chapters(
         off = max(abs(b[0] - a[0] - shift), abs(b[1] - a[1] - shift))
         if off > Fraction(1, 1000) or a[2] != b[2]:
             found.add(f"chapters: chapter {number} is {b}, was {a}", "chapter")
-
-
-def _compare_all_tags(found: Findings, before: ClipFacts, after: ClipFacts) -> None:
-    _compare_tags(found, "container", before.tags, after.tags)
-    _compare_tags(found, "video", before.video.tags, after.video.tags)
-
-
-def _compare_tags(
-    found: Findings, where: str, old: Mapping[str, str], new: Mapping[str, str]
-) -> None:
-    after = {key.lower(): value for key, value in new.items()}
-    # FFmpeg reads the title of an MP4 track as its name.
-    after.setdefault("name", after.get("title", ""))
-    after.setdefault("title", after["name"])
-    for key, value in old.items():
-        low = key.lower()
-        is_own = low in OWN_TAGS or low.startswith(OWN_PREFIXES)
-        if is_own or value in FILLERS.get(low, ()) or after.get(low) == value:
-            continue
-        if low == "creation_time" and (where != "container" or value.startswith("1970")):
-            continue  # Matroska has one for all streams; 1970 is what FFmpeg reads from a 0
-        if low == "location" and _numbers(value) == _numbers(after.get(low, "")):
-            continue
-        found.add(f"{where}: tag {key} is {after.get(low)!r}, was {value!r}", "tag", low)
-
-
-def _numbers(text: str) -> list[float]:
-    return [float(number) for number in re.findall(r"[+-][0-9.]+", text)]
 
 
 def _check_boxes(found: Findings, clip: ClipFacts) -> None:

@@ -20,8 +20,15 @@ ATTACHED_PICTURE = 0x400
 LIMITED_RANGE, FULL_RANGE = 1, 2
 # Their clocks start anywhere; what a viewer sees starts with the first packet.
 FREE_CLOCKS = frozenset({"mpegts", "mpeg"})
-SIDE_DATA = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS")
-SIDE_DATA += ("DOVI_METADATA", "AMBIENT_VIEWING_ENVIRONMENT", "STEREO3D", "SPHERICAL")
+SIDE_DATA = (
+    "MASTERING_DISPLAY_METADATA",
+    "CONTENT_LIGHT_LEVEL",
+    "DYNAMIC_HDR_PLUS",
+    "DOVI_METADATA",
+    "AMBIENT_VIEWING_ENVIRONMENT",
+    "STEREO3D",
+    "SPHERICAL",
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,9 @@ def read_facts(path: Path, index: int) -> ClipFacts:
     with open_clip(path) as container:
         main = container.streams[index]
         packets: dict[int, list[Packet]] = {stream.index: [] for stream in container.streams}
-        frames, stamps, ends = _Frames(), [], []
+        frames = _Frames()
+        stamps: list[Fraction] = []
+        ends: list[Fraction] = []
         for packet in container.demux():
             if packet.dts is None and packet.size == 0:
                 if packet.stream.index == index:
@@ -124,7 +133,8 @@ def read_facts(path: Path, index: int) -> ClipFacts:
             frames.add(packet)
             if not packet.is_discard and read.time is not None:
                 stamps.append(read.time)
-                ends.append(read.time + read.duration if packet.duration else None)
+                if packet.duration:
+                    ends.append(read.time + read.duration)
         first = frames.first
         if first is None:
             raise ValueError(f"{path} has no frame that can be decoded")
@@ -142,7 +152,7 @@ def read_facts(path: Path, index: int) -> ClipFacts:
             look=_look(first, main) | ({"alpha": True} if frames.alpha else {}),
             matrix=_matrix(first),
             times=times,
-            end=None if not ends or None in ends else max(ends),
+            end=max(ends) if ends and len(ends) == len(stamps) else None,
             damaged=frames.damaged,
             captioned=frames.captioned,
             neutral=_is_neutral(first),
@@ -287,4 +297,5 @@ def _luma(frame: Any) -> Luma:
     plane = frame.planes[0]
     item = np.dtype("u1" if bits == 8 else "<u2")
     rows = np.frombuffer(plane, item).reshape(plane.height, -1)[: frame.height, : frame.width]
-    return rows.astype(np.float32) / 2 ** (bits - 8)
+    luma: Luma = rows.astype(np.float32) / 2 ** (bits - 8)
+    return luma

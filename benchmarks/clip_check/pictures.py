@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -16,8 +16,18 @@ NEIGHBOUR_DB = 1.0
 SMALL = 320
 
 
-def compare_pictures(source: Path, old: int, target: Path, new: int) -> Iterator[str]:
-    """Lines about frames that differ; the output is reduced to the size of the input."""
+@dataclass(frozen=True)
+class Pictures:
+    """Lines about frames that differ; PSNR in dB over all frames and of the worst."""
+
+    lines: tuple[str, ...]
+    psnr: float
+    worst: float
+
+
+def compare_pictures(source: Path, old: int, target: Path, new: int) -> Pictures:
+    """Compare all frames; those of the output are reduced to the size of the input."""
+    lines = []
     before: list[Luma] = []
     after: list[Luma] = []
     error, worst, place = 0.0, np.inf, 0
@@ -31,12 +41,14 @@ def compare_pictures(source: Path, old: int, target: Path, new: int) -> Iterator
         after.append(_small(reduced))
     whole = psnr(error / max(len(before), 1))
     if whole < MIN_PSNR:
-        yield f"pictures: PSNR {whole:.1f} dB over all, {worst:.1f} dB in frame {place}"
+        lines.append(f"pictures: PSNR {whole:.1f} dB over all, {worst:.1f} dB in frame {place}")
     elif worst < MIN_PSNR - 5:
-        yield f"pictures: PSNR {worst:.1f} dB in frame {place}, {whole:.1f} dB over all"
+        lines.append(f"pictures: PSNR {worst:.1f} dB in frame {place}, {whole:.1f} dB over all")
     strange = [index + 1 for index in range(len(after)) if _is_strange(before, after, index)]
     if strange:
-        yield f"pictures: {len(strange)} frames show a neighbour, first frame {strange[0]}"
+        text = f"{len(strange)} frames show a neighbour, first frame {strange[0]}"
+        lines.append(f"pictures: {text}")
+    return Pictures(tuple(lines), whole, worst)
 
 
 def psnr(mean_square: float) -> float:

@@ -23,9 +23,9 @@ def output_aspect(
     if aspect is None and stretch == 1:
         return None
     wanted = (aspect or Fraction(1)) * stretch
-    if wanted > 1:
-        return 1 / (1 / wanted).limit_denominator(MAX_ASPECT_NUMBER)
-    return wanted.limit_denominator(MAX_ASPECT_NUMBER)
+    narrow = min(wanted, 1 / wanted).limit_denominator(MAX_ASPECT_NUMBER)
+    narrow = max(narrow, Fraction(1, MAX_ASPECT_NUMBER))
+    return 1 / narrow if wanted > 1 else narrow
 
 
 def scale_matrix(

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -381,6 +382,9 @@ def output_info(info: VideoInfo, scale: int, options: VideoOptions) -> VideoInfo
 def notes_on(source: VideoInfo, target: VideoInfo) -> list[str]:
     """What a viewer should know about an output of this kind."""
     notes = [f"{text} is left out" for text in source.left_out]
+    stretch = Fraction(source.width * target.height, source.height * target.width)
+    if source.aspect and target.aspect and abs(target.aspect / source.aspect / stretch - 1) > 0.01:
+        notes.append(f"the sample aspect ratio {source.aspect} is more than a video can have")
     before, after = guessed_matrix(*source.size), guessed_matrix(*target.size)
     is_open = target.colors.matrix == UNSPECIFIED and source.layout.color_count == 3
     if is_open and before != after:

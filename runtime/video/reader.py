@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
 OnError = Literal["stop", "skip", "repeat"]
 
-# Where a packet may hold no frame to show.
-CODECS_WITH_EMPTY_PACKETS = frozenset({"vp8", "mpeg4"})
+# The bit of a VP8 frame's first byte that says whether it is shown (RFC 6386, section 9.1).
+VP8_SHOW_FRAME = 0x10
+# MPEG-4 fills places in packed streams with packets of no more than these.
+MPEG4_NO_FRAME_BYTES = 20
 # Containers that find a key frame by its time.
 SEEKABLE_FORMATS = ("mp4", "matroska")
 
@@ -40,7 +42,8 @@ class VideoReader:
     """Decodes the main video stream; a context manager and an iterable, to be read once.
 
     ``on_error`` says what a damaged frame does: ``stop`` raises ValueError naming it, otherwise it
-    is left out and counted in ``damaged``; the times of the others do not change.
+    is left out and counted in ``damaged``, and so are all after it up to the next key frame, which
+    may be made from it; the times of the others do not change.
     ``deinterlace`` says what interlaced video does: ``off`` raises ValueError.
     """
 
@@ -64,6 +67,7 @@ class VideoReader:
         # Times of packets that no frame has come from yet.
         self._awaited: set[int] = set()
         self._shown_from: int | None = None
+        self._is_damaged = False
         # Whether a decoder thread has reported damage, which may be that of any packet.
         self._has_failed = False
         # Frames before this time are only decoded.
@@ -158,14 +162,15 @@ class VideoReader:
         for frame in self._decoded_from(packet):
             if self._from_pts is not None and frame.pts is not None and frame.pts < self._from_pts:
                 continue
-            reason = self._fault(frame)
+            self._settle_time(frame)
+            self._follow(frame.pts, is_drain=is_drain)
+            reason = self._fault(frame) or self._heir(frame)
             if reason:
                 place = f"frame {self._next_number()}{_at(frame.pts, frame.time_base)}"
                 self._damage(place, reason)
                 continue
             self._decoded += 1
             self._last_pts = frame.pts
-            self._follow(frame.pts, is_drain=is_drain)
             yield frame
         if is_drain:
             self._report_lost(self._awaited)
@@ -186,14 +191,33 @@ class VideoReader:
             # Decoder threads report late, but in the order of the frames: the packet at hand is
             # not the one at fault.
             self._has_failed = self._on_error == "stop"
+            if self._avi_stamps:
+                heapq.heappop(self._avi_stamps)
             self._damage(f"frame {self._next_number()}", error.strerror or "it cannot be decoded")
             return []
-        if packet.pts is not None and packet.size and not packet.is_discard:
+        if packet.pts is not None and not packet.is_discard and self._shows(packet):
             self._awaited.add(packet.pts)
+            self._check_stamps(frames)
         return frames
 
+    def _check_stamps(self, frames: Sequence[VideoFrame]) -> None:
+        """An AVI whose decoder holds back more frames than it reorders has lost one."""
+        if self._avi_stamps is None or self._on_error == "stop" or frames:
+            return
+        if len(self._avi_stamps) > self._decoder.has_b_frames:
+            pts = heapq.heappop(self._avi_stamps)
+            place = f"frame {self._next_number()}{_at(pts, self._stream.time_base)}"
+            self._damage(place, "it cannot be decoded")
+
+    def _shows(self, packet: Packet[Any]) -> bool:
+        """Whether a packet holds a frame to show."""
+        if self._decoder.name in ("vp8", "libvpx") and packet.size:
+            return bool(bytes(packet)[0] & VP8_SHOW_FRAME)
+        least = MPEG4_NO_FRAME_BYTES if self._decoder.name == "mpeg4" else 0
+        return packet.size > least
+
     def _follow(self, pts: int | None, *, is_drain: bool) -> None:
-        """Note that a frame is out; those of earlier packets come no more.
+        """Note that a frame is out: those of earlier packets come no more.
 
         At the end of the stream decoder threads keep their errors to themselves, and some decoders
         always do.
@@ -209,15 +233,14 @@ class VideoReader:
     def _report_lost(self, times: set[int]) -> None:
         """Packets whose frames did not come are damage, unless there need not be any."""
         is_exact = self._avi_stamps is None and not self._has_failed
-        if self._decoder.name in CODECS_WITH_EMPTY_PACKETS or not is_exact:
+        if not is_exact:
             return
         for pts in sorted(times):
             place = f"frame {self._next_number()}{_at(pts, self._stream.time_base)}"
             self._damage(place, "it cannot be decoded")
 
     def _fault(self, frame: VideoFrame) -> str | None:
-        """What is wrong with a frame, if anything; gives it a time if the file has none at all."""
-        self._settle_time(frame)
+        """What is wrong with a frame, if anything."""
         if frame.is_corrupt:
             return "parts of it are missing"
         if frame.pts is None:
@@ -226,6 +249,11 @@ class VideoReader:
             return "its time is not after that of the frame before"
         self._check_same(frame)
         return None
+
+    def _heir(self, frame: VideoFrame) -> str | None:
+        """Whether a frame may be predicted from a damaged one, which ends at a key frame."""
+        self._is_damaged = self._is_damaged and not frame.key_frame
+        return "a frame that it may be made from is damaged" if self._is_damaged else None
 
     def _check_same(self, frame: VideoFrame) -> None:
         """Raise ValueError for a frame unlike the first one decoded."""
@@ -268,6 +296,7 @@ class VideoReader:
     def _damage(self, place: str, reason: str) -> None:
         if self._on_error != "stop":
             self.damaged += 1
+            self._is_damaged = True
             return
         raise ValueError(
             f"{self._path}: {place} is damaged: {reason}; pass --on-error skip to leave damaged "

@@ -80,8 +80,9 @@ class NumberedFiles:
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether a path stands for numbered files; one that exists as it is does not."""
-    return _PATTERN.fullmatch(path.name) is not None and not path.exists()
+    """Whether a path stands for numbered pictures; one that exists as it is does not."""
+    is_picture = path.suffix.lower() in PICTURE_SUFFIXES
+    return is_picture and _PATTERN.fullmatch(path.name) is not None and not path.exists()
 
 
 class SequenceSource:

@@ -13,7 +13,8 @@ import pytest
 import video_clips
 from clip_check.boxes import tracks_of
 from clip_check.compare import compare_clips
-from clip_zoo import PARAMETER_SETS, Sound, Spec, Text, make, move_edit, patch
+from clip_surgery import move_edit, patch
+from clip_zoo import PARAMETER_SETS, Sound, Spec, Text, make
 
 CLIP = Spec(
     sounds=(Sound(language="eng"), Sound("libmp3lame", "deu", disposition=8)),
@@ -144,6 +145,19 @@ def other_bytes(packets: Packets) -> Packets:
     return [*packets[:6], changed, *packets[7:]]
 
 
+def test_sound_whose_header_is_another_is_found(source: Path) -> None:
+    target = enlarged(source)
+    assert found(source, target) == ""
+    # AudioSpecificConfig: AAC LC, 48 kHz, one channel; then 44.1 kHz.
+    patch(target, lambda data: put(data, b"\x05\x80\x80\x80\x05\x11\x88", 5, b"\x12\x08"))
+    assert "audio stream 1 (aac)" in found(source, target)
+
+
+def put(data: bytearray, mark: bytes, place: int, new: bytes) -> None:
+    start = data.index(mark) + place
+    data[start : start + len(new)] = new
+
+
 def without_last_text(packets: Packets) -> Packets:
     last = [i for i, p in enumerate(packets) if p.stream.type == "subtitle" and p.size > 2][-1]
     return without(last)(packets)
@@ -242,8 +256,9 @@ def test_a_folder_is_checked_with_the_program(
     rows = {clip["clip"]: clip for clip in json.loads(record.read_text())["clips"]}
     assert (rows["good.mp4"]["result"], rows["good.mp4"]["lines"]) == ("OK", [])
     assert rows["bad.mp4"]["result"] == "REFUSED"
-    assert "| bad.mp4 | .mkv | REFUSED | error: " in table.read_text()
-    assert "| good.mp4 | .mkv | OK | " in capsys.readouterr().out
+    assert "| bad.mp4 |  | .mkv | REFUSED | error: " in table.read_text()
+    row = "| good.mp4 | h264 64x48, 10 frames at a constant rate | .mkv | OK | 10 frames (pictures "
+    assert row in capsys.readouterr().out
 
 
 def test_a_folder_without_clips_is_one_line(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -286,73 +285,3 @@ def presentation_graphics() -> bytes:
     return b"".join(
         b"PG" + struct.pack(">IIBH", pts, 0, kind, len(body)) + body for pts, kind, body in pieces
     )
-
-
-def remux(source: Path, target: Path, **muxer: str) -> Path:
-    """The same packets in another file."""
-    with av.open(str(source)) as old, av.open(str(target), "w", container_options=muxer) as new:
-        streams = [new.add_stream_from_template(s, opaque=True) for s in old.streams]
-        for packet in old.demux():
-            if packet.dts is not None:
-                packet.stream = streams[packet.stream.index]
-                new.mux(packet)
-    return target
-
-
-def cut(source: Path, share: float) -> Path:
-    """Keep the first bytes of a file."""
-    data = source.read_bytes()
-    source.write_bytes(data[: int(len(data) * share)])
-    return source
-
-
-def patch(source: Path, change: Callable[[bytearray], None]) -> Path:
-    """Change bytes of a file in place."""
-    data = bytearray(source.read_bytes())
-    change(data)
-    source.write_bytes(data)
-    return source
-
-
-def move_edit(frames: int, ticks: int) -> Callable[[bytearray], None]:
-    """Let the only edit of an MP4 begin ``frames`` frames of ``ticks`` later."""
-
-    def change(data: bytearray) -> None:
-        place = data.index(b"elst") + 4
-        version, count = data[place], struct.unpack_from(">I", data, place + 4)[0]
-        assert (version, count) == (0, 1)
-        media_time = struct.unpack_from(">i", data, place + 12)[0]
-        struct.pack_into(">i", data, place + 12, media_time + frames * ticks)
-
-    return change
-
-
-def punch(source: Path, number: int) -> Path:
-    """Fill the packet of one frame, counted from 0, with zeros."""
-    with av.open(str(source)) as container:
-        sizes = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
-    place, size = sizes[number]
-
-    def change(data: bytearray) -> None:
-        data[place : place + size] = bytes(size)
-
-    return patch(source, change)
-
-
-def behead(source: Path, share: float, unit: int = 1) -> Path:
-    """Leave out the first bytes of a file, in whole units."""
-    data = source.read_bytes()
-    source.write_bytes(data[int(len(data) * share) // unit * unit :])
-    return source
-
-
-def flip_bytes(first: float, last: float, count: int) -> Callable[[bytearray], None]:
-    """Random bytes between two places, given as shares of the file."""
-
-    def change(data: bytearray) -> None:
-        rng = np.random.default_rng(3)
-        places = rng.integers(int(len(data) * first), int(len(data) * last), count)
-        for place in places:
-            data[place] ^= int(rng.integers(1, 256))
-
-    return change

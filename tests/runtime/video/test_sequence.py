@@ -281,7 +281,7 @@ def test_picture_that_cannot_be_written_ends_the_run(
         ("in/%04d.png", "b.avi", "b.avi does not end in one of"),
         ("in/%04d.png", "in/%04d.png", "is the input itself"),
         ("in/%03d.png", "b.mp4", "no picture"),
-        ("a.mp4", "out/%d.avi", "has no picture suffix"),
+        ("a.mp4", "out/%d.avi", "does not end in one of"),
         ("deep.mp4", "out/%d.jpg", ".jpg cannot hold 16-bit samples"),
         ("in", "b.y4m", "is a folder; name its pictures by a pattern"),
         ("in", "b.mp4", "name its pictures by a pattern"),
