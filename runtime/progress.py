@@ -41,7 +41,7 @@ def format_line(
 class Progress:
     """Counts work; rewrites one line on a terminal, adds a plain line now and then elsewhere.
 
-    ``total`` may be set later, once it is known.
+    ``total`` may be set later, once it is known; ``label`` may change.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.total = total
-        self._label = label
+        self.label = label
         self._unit = unit
         self._silent = silent
         self._stream = stream if stream is not None else sys.stderr
@@ -76,6 +76,12 @@ class Progress:
         """What is to be done, and what of it an earlier run has done; the rate counts from here."""
         self.total, self._done, self._done_before = total, done, done
         self._start = self._clock()
+
+    def expect(self, count: int, done: int = 0) -> None:
+        """More is to be done than was known, or less; an earlier run has done some of it."""
+        self.total = (self.total or 0) + count
+        self._done += done
+        self._done_before += done
 
     def advance(self, count: int = 1) -> None:
         """Count finished units; shows the line if the last one is old enough."""
@@ -114,7 +120,7 @@ class Progress:
         now = self._clock()
         self._shown_at = now
         line = format_line(
-            self._label,
+            self.label,
             self._done,
             self.total,
             now - self._start,

@@ -41,6 +41,8 @@ PRESETS = (
 VP9_SPEEDS: Mapping[str, int] = MappingProxyType(
     dict(zip(PRESETS, (5, 5, 5, 4, 4, 2, 1, 1, 0), strict=True))
 )
+# Encoders write other bytes with another number of threads; it must not follow the machine's cores.
+ENCODER_THREADS = 8
 MAX_CRF: Mapping[str, int] = MappingProxyType({"h264": 51, "hevc": 51, "vp9": 63})
 
 
@@ -117,6 +119,7 @@ def describe_video(context: VideoCodecContext, info: VideoInfo) -> None:
     from av.codec.context import Flags
 
     context.width, context.height = info.size
+    context.thread_count = ENCODER_THREADS
     context.pix_fmt = info.layout.planar_name
     context.time_base = info.time_base
     context.flags |= Flags.frame_duration
@@ -139,7 +142,8 @@ def encoder_options(codec: str, options: EncodeOptions, info: VideoInfo) -> dict
         }
     params = []
     if codec == "hevc":
-        params.append("log-level=none")
+        # No text about the CPU and its cores, which would tell one machine's output from another's.
+        params += ["log-level=none", "info=0"]
     if info.siting != Siting():
         # Left is what a decoder takes without a tag.
         params.append(f"chromaloc={_location(info.siting)}")

@@ -70,6 +70,11 @@ class VideoReader:
         """Which stream of the container is decoded."""
         return self._stream.index
 
+    @property
+    def can_seek(self) -> bool:
+        """Whether this container finds key frames by their time."""
+        return any(name in self._container.format.name for name in SEEKABLE_FORMATS)
+
     def __iter__(self) -> Iterator[Frame]:
         time_base = self.info.time_base
         for frame in chain(self._pending, self._frames):
@@ -82,7 +87,7 @@ class VideoReader:
         Returns False, and changes nothing, if this container does not find them by their time.
         Whether a file keeps what its index promises shows in the time of the first frame.
         """
-        if not any(name in self._container.format.name for name in SEEKABLE_FORMATS):
+        if not self.can_seek:
             return False
         with av_errors(f"{self._path} cannot be read at {float(key * self.info.time_base):.3f} s"):
             self._container.seek(key, stream=self._stream)
