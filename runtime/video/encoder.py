@@ -41,8 +41,10 @@ PRESETS = (
 VP9_SPEEDS: Mapping[str, int] = MappingProxyType(
     dict(zip(PRESETS, (5, 5, 5, 4, 4, 2, 1, 1, 0), strict=True))
 )
-# Encoders write other bytes with another number of threads; it must not follow the machine's cores.
-ENCODER_THREADS = 8
+# Encoders write other bytes with another number of threads, so it must not follow the machine's
+# cores. A thread's lines bound how far x264 looks up and down.
+MOST_ENCODER_THREADS = 8
+LINES_PER_THREAD = 64
 MAX_CRF: Mapping[str, int] = MappingProxyType({"h264": 51, "hevc": 51, "vp9": 63})
 
 
@@ -119,13 +121,18 @@ def describe_video(context: VideoCodecContext, info: VideoInfo) -> None:
     from av.codec.context import Flags
 
     context.width, context.height = info.size
-    context.thread_count = ENCODER_THREADS
+    context.thread_count = encoder_threads(info.height)
     context.pix_fmt = info.layout.planar_name
     context.time_base = info.time_base
     context.flags |= Flags.frame_duration
     if info.aspect is not None:
         context.sample_aspect_ratio = info.aspect
     apply_tags(info.colors, context)
+
+
+def encoder_threads(height: int) -> int:
+    """Threads of an encoder, the same on every machine."""
+    return max(1, min(height // LINES_PER_THREAD, MOST_ENCODER_THREADS))
 
 
 def encoder_options(codec: str, options: EncodeOptions, info: VideoInfo) -> dict[str, str]:
