@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
 from runtime.video.color import ColorTags, Siting
-from runtime.video.encoder import EncodeOptions, check_encoder, choose_codec, encoder_options
+from runtime.video.encoder import (
+    ENCODERS,
+    EncodeOptions,
+    check_encoder,
+    choose_codec,
+    encoder_options,
+    encoder_threads,
+    open_encoder,
+)
 from runtime.video.frame import LAYOUTS
 from runtime.video.probe import VideoInfo
 
@@ -89,3 +98,15 @@ def test_siting_other_than_left_is_tagged(codec: str) -> None:
 def test_crf_out_of_range_is_refused(codec: str, crf: float) -> None:
     with pytest.raises(ValueError, match=r"crf -?\d+ is not in 0\.\."):
         encoder_options(codec, EncodeOptions(crf=crf), info())
+
+
+@pytest.mark.parametrize("codec", ENCODERS)
+def test_encoder_is_the_same_on_every_machine(codec: str) -> None:
+    context = open_encoder(codec, replace(info(), width=1280, height=720), EncodeOptions())
+    assert context.thread_count == 8
+    # x265 would write which CPU it runs on.
+    assert b"cpuid" not in bytes(context.extradata or b"")
+
+
+def test_small_frames_have_fewer_encoder_threads() -> None:
+    assert [encoder_threads(height) for height in (48, 360, 720, 2160)] == [1, 5, 8, 8]
