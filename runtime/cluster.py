@@ -7,6 +7,7 @@ import math
 import os
 import re
 import signal
+import socket
 import threading
 from bisect import insort
 from collections.abc import Callable, Iterator
@@ -54,6 +55,7 @@ MOST_FILES_AT_ONCE = 32
 # GPU that Ray has given to another process meanwhile.
 TASKS_PER_GPU_PROCESS = 50
 POLL_S = 0.1
+CONNECT_TIMEOUT_S = 5.0
 _ADDRESS = re.compile(r"local|auto|(ray://)?[A-Za-z0-9._-]+:\d+")
 
 
@@ -376,6 +378,8 @@ def _clear_error(error: BaseException, ray: Any) -> BaseException:
 
 def _import_ray() -> Any:
     logging.getLogger("ray").setLevel(logging.ERROR)
+    # Read when it is loaded: no figures to its makers unless asked for.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
     except ImportError as error:
@@ -387,8 +391,7 @@ def _import_ray() -> Any:
 
 def _join(ray: Any, address: str) -> None:
     """Start a cluster on this machine, or join another."""
-    # No figures to its makers unless asked for.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    _check_reachable(address)
     options: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
     with _kept_signals():
         try:
@@ -397,6 +400,17 @@ def _join(ray: Any, address: str) -> None:
             lines = str(error).strip().splitlines()
             reason = lines[0] if lines else type(error).__name__
             raise OSError(f"no Ray cluster at {address}: {reason}") from error
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself would try for minutes."""
+    if address in (LOCAL, "auto"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
+    except (OSError, OverflowError) as error:
+        raise OSError(f"no Ray cluster at {address}: {error}") from error
 
 
 @contextmanager
