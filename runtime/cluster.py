@@ -234,6 +234,8 @@ class TaskQueue:
         self._waiting: list[tuple[int, int, _Task]] = []
         self._running: dict[Any, Future[Any]] = {}
         self._is_closed = False
+        # Why nothing more is taken once this is closed.
+        self._reason: BaseException = CancelledError()
         self._thread = threading.Thread(target=self._dispatch, daemon=True)
         self._thread.start()
 
@@ -242,7 +244,7 @@ class TaskQueue:
         task = _Task(function, args, Future())
         with self._changed:
             if self._is_closed:
-                raise CancelledError
+                raise self._reason
             insort(self._waiting, (number, next(self._order), task))
             self._changed.notify()
         return task.future
@@ -255,14 +257,13 @@ class TaskQueue:
         self._thread.join()
 
     def _dispatch(self) -> None:
-        reason: BaseException = CancelledError()
         try:
             while self._has_work():
                 self._start()
                 self._collect()
         except Exception as error:
-            reason = _clear_error(error, self._ray)
-        self._end(reason)
+            self._reason = _clear_error(error, self._ray)
+        self._end()
 
     def _has_work(self) -> bool:
         """Wait until there is something to do; False once this is closed."""
@@ -305,7 +306,7 @@ class TaskQueue:
         else:
             future.set_result(value)
 
-    def _end(self, reason: BaseException) -> None:
+    def _end(self) -> None:
         """Tell all who wait that nothing more comes."""
         with self._changed:
             self._is_closed = True
@@ -316,7 +317,7 @@ class TaskQueue:
                 self._ray.cancel(reference)
         for future in futures:
             if future.set_running_or_notify_cancel():
-                future.set_exception(reason)
+                future.set_exception(self._reason)
 
 
 @dataclass(frozen=True)

@@ -497,6 +497,8 @@ def test_lost_cluster_is_one_clear_error() -> None:
     future = queue.submit(0, str, "a")
     with pytest.raises(RuntimeError, match=r"the cluster lost a task .*: node 1 is gone$"):
         future.result(5)
+    with pytest.raises(RuntimeError, match="node 1 is gone"):
+        queue.submit(0, str, "b")
     queue.close()
 
 
