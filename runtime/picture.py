@@ -21,25 +21,6 @@ JPEG_QUALITY = 95
 Picture = NDArray[Any]
 
 
-def list_pictures(folder: Path) -> list[Path]:
-    """All pictures below ``folder``, recursively, sorted by path.
-
-    Raises OSError if the folder is missing, ValueError if it holds no picture.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"folder {folder} does not exist")
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
-    )
-    if not paths:
-        raise ValueError(
-            f"folder {folder} holds no picture; looked for {' '.join(sorted(PICTURE_SUFFIXES))}"
-        )
-    return paths
-
-
 def read_picture(path: Path) -> Picture:
     """Decode a picture: uint8 or uint16, HxW grey, HxWx3 RGB or HxWx4 RGBA.
 
@@ -62,10 +43,15 @@ def write_picture(path: Path, picture: Picture) -> None:
 
     Raises ValueError if the file format cannot hold the picture without loss of depth or alpha.
     """
-    check_format(path, picture)
-    data = _encode(path, picture)
+    data = encode_picture(path, picture)
     with written_beside(path) as partial:
         partial.write_bytes(data)
+
+
+def encode_picture(path: Path, picture: Picture) -> bytes:
+    """The content that a file of this name has with the picture; raises as write_picture."""
+    check_format(path, picture)
+    return _encode(path, picture)
 
 
 def check_format(path: Path, picture: Picture) -> None:

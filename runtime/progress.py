@@ -51,8 +51,8 @@ def format_bar(done: int, total: int) -> str:
 class Progress:
     """Counts work; rewrites one line on a terminal, adds a plain line now and then elsewhere.
 
-    ``total`` may be set later, once it is known; ``shares`` gives parts of 1 to show beside it,
-    such as how busy each stage of a pipeline is.
+    ``total`` may be set later, once it is known, ``label`` may change; ``shares`` gives parts of 1
+    to show beside it, such as how busy each stage of a pipeline is.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Progress:
     ) -> None:
         self.total = total
         self.shares = shares
-        self._label = label
+        self.label = label
         self._unit = unit
         self._silent = silent
         self._stream = stream if stream is not None else sys.stderr
@@ -89,6 +89,12 @@ class Progress:
         """What is to be done, and what of it an earlier run has done; the rate counts from here."""
         self.total, self._done, self._done_before = total, done, done
         self._start = self._clock()
+
+    def expect(self, count: int, done: int = 0) -> None:
+        """More is to be done than was known, or less; an earlier run has done some of it."""
+        self.total = (self.total or 0) + count
+        self._done += done
+        self._done_before += done
 
     def advance(self, count: int = 1) -> None:
         """Count finished units; shows the line if the last one is old enough."""
@@ -128,7 +134,7 @@ class Progress:
         self._shown_at = now
         elapsed = now - self._start
         line = format_line(
-            self._label, self._done, self.total, elapsed, self._unit, before=self._done_before
+            self.label, self._done, self.total, elapsed, self._unit, before=self._done_before
         )
         parts = [line, *(f"{name} {share:.0%}" for name, share in self.shares().items())]
         if not self._is_terminal:

@@ -1,7 +1,8 @@
-"""Upscale a picture, a folder of pictures, a video or a stream of frames.
+"""Upscale a picture, a video, a stream of frames, or all that a folder holds or a playlist names.
 
     python -m runtime.upscale clip_360p.mp4 clip_720p.mp4 --bundle fsrcnn-x2-int8.esr
-    python -m runtime.upscale pictures/ larger/ --bundle fsrcnn-x2-int8.esr
+    python -m runtime.upscale library/ larger/
+    python -m runtime.upscale playlist.m3u larger/ --ray auto
     ffmpeg -i clip.mp4 -f yuv4mpegpipe - | python -m runtime.upscale - - | mpv -
 
 Sound, subtitles, frame times and colour tags of a video stay as they are. Progress goes to
@@ -16,24 +17,20 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from runtime.backends import BACKENDS
 from runtime.cli import run_main
-from runtime.errors import BackendError, UnsupportedError
+from runtime.cluster import LOCAL, Cluster, ClusterOptions, check_address
 from runtime.installed import SCALES, STUDENTS, installed_bundle
+from runtime.library import is_playlist, kind_of_file, list_folder, read_playlist
+from runtime.library_run import LibraryOptions, LibraryRun
 from runtime.manifest import PRECISIONS
 from runtime.paths import check_input, check_output
-from runtime.picture import (
-    PICTURE_SUFFIXES,
-    check_format,
-    list_pictures,
-    read_picture,
-    write_picture,
-)
+from runtime.picture import PICTURE_SUFFIXES
 from runtime.progress import JsonProgress, Progress
 from runtime.upscale_live import (
     add_live_options,
@@ -62,9 +59,12 @@ from runtime.video.encoder import (
     EncodeOptions,
 )
 from runtime.video.journal import discard_journal, journal_path
-from runtime.video.pipeline import SEGMENT_FRAMES, VideoOptions, upscale_video
+from runtime.video.pipeline import SEGMENT_FRAMES, VideoOptions
 from runtime.video.probe import MAX_SIDE, VideoInfo, shows_compression
 from runtime.video.relay import StageLoad
+from runtime.workplace import EngineFacts, EngineOptions, ThisMachine, VideoOrder, Workplace
+
+MOST_PER_TASK = 4096
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -74,12 +74,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("input", help="picture, folder of pictures, video, stream or live source")
-    parser.add_argument("output", type=Path, help="of the same kind; its suffix is the format")
+    parser.add_argument("input", help="picture, video, folder, playlist, stream or live source")
+    parser.add_argument(
+        "output", type=Path, help="of the same kind, its suffix is the format; else a folder"
+    )
     _add_engine_options(parser)
     _add_video_options(parser)
     add_stream_options(parser)
     add_live_options(parser)
+    _add_cluster_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace existing output")
     parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
     parser.add_argument(
@@ -102,8 +105,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args.kind = _kind_of_job(args)
     if not args.live and (args.latency_budget or args.reconnect or args.source_option):
         parser.error("--latency-budget, --reconnect and --source-option are for --live")
-    if args.size and args.kind in ("picture", "folder"):
+    if args.kind == "picture" and args.size:
         parser.error("--size is for video")
+    if args.ray and args.kind not in ("video", "folder", "playlist"):
+        parser.error("--ray is for video, folders and playlists")
+    if not args.ray and (args.ray_cpus, args.ray_gpus) != (None, None):
+        parser.error("--ray-cpus and --ray-gpus are for --ray")
     return args
 
 
@@ -116,125 +123,109 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Do what was asked; returns the JSON object."""
-    kind = args.kind
-    if kind in CHECKS:
-        CHECKS[kind](args)
+    if args.kind in CHECKS:
+        CHECKS[args.kind](args)
     else:
-        check_paths(kind, args.input, args.output, overwrite=args.overwrite)
-    bundle = args.bundle or installed_bundle(args.scale or 2, content=content_of(args, kind))
-    with Upscaler.open(
-        bundle,
-        backend=args.backend,
-        precision=args.precision,
-        threads=args.threads,
-        tile_size=args.tile_size,
-        device=args.device,
-    ) as upscaler:
+        check_paths(args.kind, args.input, args.output, overwrite=args.overwrite)
+    with _workplace(args) as place:
+        if args.kind in ("folder", "playlist"):
+            return upscale_library(args, args.kind, place)
+        bundle = bundle_for(args, args.kind, args.input)
+        engine = place.facts(bundle)
         if args.bundle is None:
             _say(args, f"installed bundle {bundle.name}")
         start = time.monotonic()
-        facts = JOBS[kind](args, upscaler)
-        seconds = time.monotonic() - start
-        result = {
-            "input": str(args.input),
-            "output": str(args.output),
-            "frames": facts["frames"],
-            "seconds": round(seconds, 3),
-            "fps": round(facts["frames"] / seconds, 3),
-            "backend": upscaler.info.name,
-            "precision": upscaler.precision,
-            "provider": upscaler.info.provider,
-            "bundle": str(bundle),
-        }
+        if args.kind in FILE_JOBS:
+            facts = FILE_JOBS[args.kind](args, place, bundle)
+        else:
+            assert isinstance(place, ThisMachine)
+            facts = STREAM_JOBS[args.kind](args, place.engine(bundle))
+        result = _result(args, facts["frames"], time.monotonic() - start, {str(bundle): engine})
     _say(args, f"wrote {args.output}  {result['frames']} frames  {result['fps']} fps")
     return result | facts
 
 
 def kind_of(source: Path) -> str:
-    """``folder``, ``picture`` or ``video``; what is neither of the first two is tried as video."""
+    """``folder``, ``playlist``, ``picture`` or ``video``, which is tried if it is none of these."""
     if source.is_dir():
         return "folder"
-    return "picture" if source.suffix.lower() in PICTURE_SUFFIXES else "video"
+    return "playlist" if is_playlist(source) else kind_of_file(source)
 
 
-def content_of(args: argparse.Namespace, kind: str) -> str:
-    """What the installed bundle should be made for: compressed if the input shows it."""
-    if args.content != "auto":
-        return str(args.content)
-    shows = COMPRESSION.get(kind)
-    return "compressed" if shows is not None and shows(args) else "clean"
+def bundle_for(args: argparse.Namespace, kind: str, source: Path) -> Path:
+    """The bundle that was named, or the installed one that suits a file."""
+    if args.bundle:
+        return Path(args.bundle)
+    content = args.content
+    if content == "auto":
+        shows = COMPRESSION[kind](args, source) if kind in COMPRESSION else False
+        content = "compressed" if shows else "clean"
+    return installed_bundle(args.scale or 2, content=content)
 
 
 def check_paths(kind: str, source: Path, target: Path, *, overwrite: bool) -> None:
     """Refuse paths that cannot work, before anything is loaded. Raises OSError or ValueError."""
     check_input(source, target)
-    if kind == "folder":
+    if kind in ("folder", "playlist"):
         if target.exists() and not target.is_dir():
-            raise NotADirectoryError(f"{target} is a file; a folder of pictures needs a folder")
+            raise NotADirectoryError(f"{target} is a file; a {kind} needs a folder")
         if target.suffix.lower() in VIDEO_SUFFIXES and not target.exists():
             raise ValueError(
-                f"{source} is a folder, {target} a video; name its pictures by a pattern such as "
-                f"{source}/%05d.png"
+                f"{source} is a {kind}, {target} a video; name numbered pictures by a pattern such "
+                f"as {source}/%05d.png"
             )
         return
     suffixes = PICTURE_SUFFIXES if kind == "picture" else VIDEO_SUFFIXES.keys()
     check_output(kind, target, suffixes, overwrite=overwrite)
 
 
-def upscale_picture(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]:
+def upscale_picture(args: argparse.Namespace, place: Workplace, bundle: Path) -> dict[str, Any]:
     """One picture."""
-    width, height = _upscale_file(upscaler, args.input, args.output)
+    width, height = place.upscale_picture(bundle, args.input, args.output)
     return {"frames": 1, "width": width, "height": height}
 
 
-def upscale_folder(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]:
-    """All pictures below a folder, to the same names; one that fails does not stop the others."""
-    inside = args.output.absolute()
-    paths = [p for p in list_pictures(args.input) if inside not in p.absolute().parents]
-    failed: list[dict[str, str]] = []
-    with _progress(args, len(paths), "pictures/s") as progress:
-        for path in paths:
-            name = path.relative_to(args.input)
-            error = _try_file(upscaler, path, args.output / name, overwrite=args.overwrite)
-            if error is not None:
-                message = " ".join(str(error).split())
-                failed.append({"file": str(name), "message": message})
-                progress.say(f"error: {message}")
-            progress.advance()
-    if not failed:
-        return {"frames": len(paths)}
-    print(f"error: {len(failed)} of {len(paths)} pictures failed", file=sys.stderr)  # noqa: T201
-    return {"frames": len(paths) - len(failed), "failed": failed, "exit_code": 1}
+def upscale_library(args: argparse.Namespace, kind: str, place: Workplace) -> dict[str, Any]:
+    """All pictures and videos of a folder or a playlist; returns the JSON object."""
+    list_items = list_folder if kind == "folder" else read_playlist
+    library = list_items(args.input, args.output, args.container)
+    if args.bundle:
+        # What is wrong with it is wrong for every file.
+        place.facts(args.bundle)
+    options = LibraryOptions(_video_options(args), args.overwrite, args.resume)
+    start = time.monotonic()
+    with _progress(args, None, "fps") as progress:
+        result = LibraryRun(
+            place, options, lambda item: bundle_for(args, item.kind, item.source), progress
+        ).run(library)
+    facts = _result(args, result.frames, time.monotonic() - start, result.engines)
+    left_out = f"{result.existing} exist, {library.ignored} of other kinds"
+    _say(args, f"done: {result.done} files, {result.frames} frames; left out: {left_out}")
+    for name, message in result.failed.items():
+        _say(args, f"failed: {name}: {message}")
+    facts |= {
+        "done": result.done,
+        "resumed": result.resumed,
+        "failed": [{"file": name, "message": text} for name, text in result.failed.items()],
+        "skipped_existing": result.existing,
+        "ignored": library.ignored,
+    }
+    if not result.failed:
+        return facts
+    text = f"error: {len(result.failed)} of {len(library.items)} files failed"
+    print(text, file=sys.stderr)  # noqa: T201
+    return facts | {"exit_code": 1}
 
 
-def upscale_clip(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]:
+def upscale_clip(args: argparse.Namespace, place: Workplace, bundle: Path) -> dict[str, Any]:
     """One video."""
-    options = VideoOptions(
-        size=args.size,
-        encode=EncodeOptions(
-            args.crf, args.preset, args.codec, args.encoder, args.pixel_format, args.alpha
-        ),
-        on_error=args.on_error,
-        matrix=MATRICES.get(args.color_matrix),
-        segment_frames=args.segment_frames,
-        compare=args.compare,
-        chroma_location=None if args.chroma_location == "keep" else args.chroma_location,
-        deinterlace=args.deinterlace,
-    )
     if args.overwrite and not args.resume:
         discard_journal(args.output)
-    progress = _ClipProgress(args, upscaler)
+    order = VideoOrder(args.input, args.output, _video_options(args), args.resume)
+    progress = _ClipProgress(args, place.facts(bundle))
     try:
         with closing(progress):
-            result = upscale_video(
-                args.input,
-                args.output,
-                upscaler,
-                options,
-                engine=_identity(upscaler),
-                resume=args.resume,
-                progress=progress,
-            )
+            result = place.upscale_video(bundle, order, progress)
     except BaseException:
         journal = journal_path(args.output)
         if journal.exists():
@@ -262,18 +253,24 @@ def upscale_clip(args: argparse.Namespace, upscaler: Upscaler) -> dict[str, Any]
 class _ClipProgress:
     """Tells the progress of a video."""
 
-    def __init__(self, args: argparse.Namespace, upscaler: Upscaler) -> None:
+    def __init__(self, args: argparse.Namespace, engine: EngineFacts) -> None:
         self._line = _progress(args, None, "fps")
-        self._input, self._upscaler = args.input, upscaler
-        self.advance = self._line.advance
-        self.close = self._line.close
+        self._input, self._engine = args.input, engine
+
+    def advance(self) -> None:
+        """One more frame is encoded."""
+        self._line.advance()
+
+    def close(self) -> None:
+        """No more frames."""
+        self._line.close()
 
     def start(self, source: VideoInfo, target: VideoInfo, resumed: int, load: StageLoad) -> None:
         """Say what is done."""
-        info = self._upscaler.info
+        engine = self._engine
         self._line.say(
             f"{self._input}  {source.width}x{source.height} -> {target.width}x{target.height}  "
-            f"{info.name} {self._upscaler.precision} on {info.provider}"
+            f"{engine.backend} {engine.precision} on {engine.provider}"
         )
         if resumed:
             self._line.say(f"going on after {resumed} frames of an earlier run")
@@ -281,20 +278,11 @@ class _ClipProgress:
         self._line.begin(source.frames, resumed)
 
 
-def _identity(upscaler: Upscaler) -> dict[str, str]:
-    """What on the upscaler's side decides about the bytes of the output."""
-    info = upscaler.info
-    return {
-        "bundle": upscaler.manifest.digest,
-        "engine": f"{info.name} {info.version} {info.provider} {upscaler.precision}",
-        "tile size": str(upscaler.tile_size),
-    }
-
-
-JOBS: dict[str, Callable[[argparse.Namespace, Upscaler], dict[str, Any]]] = {
+FILE_JOBS: dict[str, Callable[[argparse.Namespace, Workplace, Path], dict[str, Any]]] = {
     "picture": upscale_picture,
-    "folder": upscale_folder,
     "video": upscale_clip,
+}
+STREAM_JOBS: dict[str, Callable[[argparse.Namespace, Upscaler], dict[str, Any]]] = {
     "stream": upscale_stream,
     "live": upscale_live,
 }
@@ -302,10 +290,11 @@ CHECKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "stream": check_stream,
     "live": check_live,
 }
-COMPRESSION: dict[str, Callable[[argparse.Namespace], bool]] = {
-    "video": lambda args: shows_compression(args.input),
-    "stream": stream_shows_compression,
-    "live": live_shows_compression,
+# Whether a source shows artefacts of compression.
+COMPRESSION: dict[str, Callable[[argparse.Namespace, Path], bool]] = {
+    "video": lambda args, source: shows_compression(source),
+    "stream": lambda args, source: stream_shows_compression(args),
+    "live": lambda args, source: live_shows_compression(args),
 }
 
 
@@ -315,25 +304,49 @@ def _kind_of_job(args: argparse.Namespace) -> str:
     return "stream" if is_stream(args) else kind_of(args.input)
 
 
-def _upscale_file(upscaler: Upscaler, source: Path, target: Path) -> tuple[int, int]:
-    picture = read_picture(source)
-    check_format(target, picture)
-    sr = upscaler.upscale(picture)
-    write_picture(target, sr)
-    return sr.shape[1], sr.shape[0]
+def _workplace(args: argparse.Namespace) -> ThisMachine | Cluster:
+    engine = EngineOptions(args.backend, args.precision, args.threads, args.tile_size, args.device)
+    if not args.ray:
+        return ThisMachine(engine)
+    options = ClusterOptions(args.ray, args.ray_cpus or ClusterOptions.cpus, args.ray_gpus or 0)
+    return Cluster(options, engine)
 
 
-def _try_file(
-    upscaler: Upscaler, source: Path, target: Path, *, overwrite: bool
-) -> Exception | None:
-    """Upscale one picture of many; what is wrong with it is returned."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        check_paths("picture", source, target, overwrite=overwrite)
-        _upscale_file(upscaler, source, target)
-    except (OSError, ValueError, BackendError, UnsupportedError) as error:
-        return error
-    return None
+def _video_options(args: argparse.Namespace) -> VideoOptions:
+    return VideoOptions(
+        size=args.size,
+        encode=EncodeOptions(
+            args.crf, args.preset, args.codec, args.encoder, args.pixel_format, args.alpha
+        ),
+        on_error=args.on_error,
+        matrix=MATRICES.get(args.color_matrix),
+        segment_frames=args.segment_frames,
+        compare=args.compare,
+        chroma_location=None if args.chroma_location == "keep" else args.chroma_location,
+        deinterlace=args.deinterlace,
+    )
+
+
+def _result(
+    args: argparse.Namespace, frames: int, seconds: float, engines: Mapping[str, EngineFacts]
+) -> dict[str, Any]:
+    """What the JSON object of every job begins with."""
+    used = engines.values()
+    return {
+        "input": str(args.input),
+        "output": str(args.output),
+        "frames": frames,
+        "seconds": round(seconds, 3),
+        "fps": round(frames / seconds, 3),
+        "backend": _joined(engine.backend for engine in used),
+        "precision": _joined(engine.precision for engine in used),
+        "provider": _joined(engine.provider for engine in used),
+        "bundle": _joined(engines),
+    }
+
+
+def _joined(values: Iterable[str]) -> str | None:
+    return ", ".join(dict.fromkeys(values)) or None
 
 
 def _add_engine_options(parser: argparse.ArgumentParser) -> None:
@@ -422,6 +435,12 @@ def _add_video_options(parser: argparse.ArgumentParser) -> None:
         help="frames that are encoded together, and lost if a run is killed (%(default)s)",
     )
     group.add_argument(
+        "--container",
+        choices=tuple(VIDEO_SUFFIXES),
+        default=".mkv",
+        help="of a folder's or playlist's videos whose own is not written (%(default)s)",
+    )
+    group.add_argument(
         "--color-matrix",
         choices=("keep", *MATRICES),
         default="keep",
@@ -444,6 +463,39 @@ def _progress(args: argparse.Namespace, total: int | None, unit: str) -> Progres
         return JsonProgress(total, "upscale", unit)
     silent = args.quiet or args.json or args.progress == "none"
     return Progress(total, "upscale", unit, silent=silent)
+
+
+def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("cluster, after the two paths; needs the extra 'cluster'")
+    group.add_argument(
+        "--ray",
+        nargs="?",
+        const=LOCAL,
+        type=_address,
+        metavar="ADDRESS",
+        help="on Ray: local (the default) starts it here; auto, HOST:PORT or ray://... joins one",
+    )
+    group.add_argument(
+        "--ray-cpus",
+        type=_positive,
+        metavar="N",
+        help=f"CPUs of a task ({ClusterOptions.cpus})",
+    )
+    group.add_argument("--ray-gpus", type=_positive, metavar="N", help="GPUs of a task (0)")
+
+
+def _address(text: str) -> str:
+    try:
+        return check_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= MOST_PER_TASK:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
 
 
 def _say(args: argparse.Namespace, text: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FORBIDDEN_AFTER_IMPORT = {
-    "runtime": {"torch", "onnx", "edge_sr", "calibration", "export"},
+    "runtime": {"torch", "onnx", "ray", "edge_sr", "calibration", "export"},
     "calibration": {"torch", "edge_sr.models", "edge_sr.distillation"},
     "edge_sr": {"torch", "runtime"},
 }

@@ -122,6 +122,10 @@ class VideoJob:
         return SegmentEncoder(self.encoding, self.target_info, self.options.encode)
 
 
+# Encodes runs of a video's segments into a sink, and tells of each frame and of its load.
+Encode = Callable[[VideoJob, list[range], SegmentSink, Callable[[], None], StageLoad], None]
+
+
 class VideoProgress(Protocol):
     """Is told how far a video is."""
 
@@ -150,17 +154,46 @@ def upscale_video(
     and ``resume`` goes on with it, if all that decides about the output is the same; ``engine``
     names what does on the upscaler's side. Raises OSError or ValueError with one clear line.
     """
+
+    def encode(
+        job: VideoJob,
+        runs: list[range],
+        sink: SegmentSink,
+        advance: Callable[[], None],
+        load: StageLoad,
+    ) -> None:
+        for segments in runs:
+            encode_segments(job, segments, upscaler, sink, advance=advance, load=load)
+
+    return run_video(
+        plan_video(source, target.suffix, upscaler.scale, options or VideoOptions()),
+        target,
+        encode,
+        engine=engine,
+        resume=resume,
+        progress=progress,
+    )
+
+
+def run_video(
+    job: VideoJob,
+    target: Path,
+    encode: Encode,
+    *,
+    engine: Mapping[str, str] | None = None,
+    resume: bool = False,
+    progress: VideoProgress | None = None,
+) -> VideoResult:
+    """Write a planned video, what is not finished of it by ``encode``; else as upscale_video."""
     start = time.monotonic()
-    job = plan_video(source, target.suffix, upscaler.scale, options or VideoOptions())
-    check_writable(source, target, job.target_info, job.options.encode)
+    check_writable(job.source, target, job.target_info, job.options.encode)
     with Journal(journal_path(target), identity(job, engine or {}), resume=resume) as journal:
         resumed = sum(end.frames for end in journal.finished().values())
         load = StageLoad(*STAGES)
         if progress is not None:
             progress.start(job.info, job.target_info, resumed, load)
         advance = progress.advance if progress is not None else lambda: None
-        for segments in missing_segments(job, journal):
-            encode_segments(job, segments, upscaler, journal, advance=advance, load=load)
+        encode(job, missing_segments(job, journal), journal, advance, load)
         shares = load.shares()
         result = finish_video(job, target, journal, resumed=resumed, started=start)
         return replace(result, stages=shares)
@@ -198,18 +231,23 @@ def identity(job: VideoJob, engine: Mapping[str, str]) -> dict[str, str]:
     """All that decides about the bytes of the output."""
     import av
 
-    with job.source.open("rb") as file:
-        digest = hashlib.sha256(file.read(FINGERPRINT_BYTES))
-        size = file.seek(0, 2)
-        file.seek(max(size - FINGERPRINT_BYTES, 0))
-        digest.update(file.read())
     return {
-        "input": f"{digest.hexdigest()[:16]} of {size} bytes",
+        "input": fingerprint(job.source),
         "output": f"{job.target_info.width}x{job.target_info.height} {job.encoding.encoder}",
         "options": repr(asdict(job.options)),
         "PyAV": av.__version__,
         **engine,
     }
+
+
+def fingerprint(path: Path) -> str:
+    """Tells a file from another one, by its size and both ends."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256(file.read(FINGERPRINT_BYTES))
+        size = file.seek(0, 2)
+        file.seek(max(size - FINGERPRINT_BYTES, 0))
+        digest.update(file.read())
+    return f"{digest.hexdigest()[:16]} of {size} bytes"
 
 
 def missing_segments(job: VideoJob, journal: Journal) -> list[range]:

@@ -92,6 +92,13 @@ class VideoReader:
         """Which stream of the container is decoded."""
         return self._stream.index
 
+    @property
+    def can_seek(self) -> bool:
+        """Whether frames from the middle on are those of a run from the beginning."""
+        is_seekable = any(name in self._container.format.name for name in SEEKABLE_FORMATS)
+        # A deinterlaced frame is made of its neighbours, too.
+        return is_seekable and not self._takes_interlaced
+
     def __iter__(self) -> Iterator[Frame]:
         time_base = self.info.time_base
         for frame in chain(self._pending, self._frames):
@@ -104,9 +111,7 @@ class VideoReader:
         Returns False, and changes nothing, if frames here are not found by their time.
         Whether a file keeps what its index promises shows in the time of the first frame.
         """
-        is_seekable = any(name in self._container.format.name for name in SEEKABLE_FORMATS)
-        # A deinterlaced frame is made of its neighbours, too.
-        if not is_seekable or self._takes_interlaced:
+        if not self.can_seek:
             return False
         with av_errors(f"{self._path} cannot be read at {float(key * self.info.time_base):.3f} s"):
             self._container.seek(key, stream=self._stream)

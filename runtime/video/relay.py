@@ -28,7 +28,9 @@ class StageLoad:
         self._lock = threading.Lock()
 
     def shares(self) -> dict[str, float]:
-        """Part of the time so far that each stage was at work, by its name."""
+        """Part of the time so far that each stage was at work, by its name; none if none was."""
+        if not any(self._busy_s.values()):
+            return {}
         elapsed = max(time.monotonic() - self._start, 1e-9)
         return {name: min(busy / elapsed, 1.0) for name, busy in self._busy_s.items()}
 

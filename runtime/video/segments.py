@@ -7,7 +7,7 @@ machines give the same bytes.
 from __future__ import annotations
 
 import io
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -102,20 +102,33 @@ class SegmentReader:
         self._timeline, self._plan, self._on_error = timeline, plan, on_error
         self._open = partial(VideoReader, path, on_error=on_error, deinterlace=deinterlace)
         self._reader = self._open()
+        self._damaged = self._damaged_before = 0
 
     @property
     def damaged(self) -> int:
-        """Damaged frames so far."""
-        return self._reader.damaged
+        """Damaged frames so far, without those before the segments that are read."""
+        return self._damaged - self._damaged_before
+
+    def lead(self, segment: int) -> int:
+        """Frames that have to be decoded before the first one of a segment."""
+        before = segment * self._plan.length
+        key = self._key_before(segment)
+        if key is None or self._timeline.pts is None:
+            return before
+        return before - bisect_left(self._timeline.pts, key)
 
     def frames(self, segments: range) -> Iterator[tuple[int, Frame]]:
         """The frames of ``segments``, once."""
         for number, frame in enumerate(self._frames(segments.start)):
             segment = self._plan.segment_of(frame.pts, number)
+            if segment >= segments.stop:
+                return
+            self._damaged = self._reader.damaged
             if segment in segments:
                 yield segment, frame
-            elif segment >= segments.stop:
-                return
+            else:
+                self._damaged_before = self._damaged
+        self._damaged = self._reader.damaged
 
     def close(self) -> None:
         """Close the file."""
@@ -128,19 +141,25 @@ class SegmentReader:
         self.close()
 
     def _frames(self, first_segment: int) -> Iterator[Frame]:
-        starts = self._plan.starts
-        if first_segment and starts and self._on_error == "stop":
-            frames = self._frames_near(starts[first_segment])
+        key = self._key_before(first_segment)
+        if key is not None and self._plan.starts is not None:
+            frames = self._frames_near(self._plan.starts[first_segment], key)
             if frames is not None:
                 return frames
         if self._on_error == "repeat" and self._timeline.pts is not None:
             return self._repeated(self._timeline.pts)
         return iter(self._reader)
 
-    def _frames_near(self, pts: int) -> Iterator[Frame] | None:
-        """Frames from ``pts`` on, decoded from a key frame before; None if that does not work."""
-        key = self._timeline.key_before(pts)
-        if key is None or not self._reader.seek(key, first=pts):
+    def _key_before(self, segment: int) -> int | None:
+        """Where decoding can begin for a segment; None is the beginning."""
+        starts = self._plan.starts
+        if not segment or not starts or self._on_error != "stop" or not self._reader.can_seek:
+            return None
+        return self._timeline.key_before(starts[segment])
+
+    def _frames_near(self, pts: int, key: int) -> Iterator[Frame] | None:
+        """Frames from ``pts`` on, decoded from ``key`` before; None if that does not work."""
+        if not self._reader.seek(key, first=pts):
             return None
         frames = iter(self._reader)
         first = next(frames, None)

@@ -313,7 +313,7 @@ def _common_tick(one: Fraction, other: Fraction) -> Fraction:
 
 def _muxer_options(suffix: str, info: VideoInfo, streams: Sequence[Stream]) -> dict[str, str]:
     # Nothing random, such as Matroska's numbers of segment and tracks: equal input, equal bytes.
-    options = {"fflags": "+bitexact"}
+    options = {} if suffix.lower() in MP4_SUFFIXES else {"fflags": "+bitexact"}
     denominator = info.time_base.denominator
     if suffix.lower() not in MP4_SUFFIXES or not 1 < denominator <= MAX_TIMESCALE:
         return options

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime.picture import list_pictures, read_picture, write_picture
+from runtime.picture import read_picture, write_picture
 
 
 def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
@@ -182,19 +182,6 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
         write_picture(target, noise(4, 4))
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
-
-
-def test_pictures_are_listed_in_order_with_those_of_subfolders(tmp_path: Path) -> None:
-    for name in ("b.PNG", "a.jpg", "note.txt", "sub/c.webp"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    names = [str(path.relative_to(tmp_path)) for path in list_pictures(tmp_path)]
-    assert names == ["a.jpg", "b.PNG", "sub/c.webp"]
-
-
-def test_folder_without_pictures_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="holds no picture"):
-        list_pictures(tmp_path)
 
 
 def test_threads_leave_opencvs_log_as_it_was(tmp_path: Path) -> None:

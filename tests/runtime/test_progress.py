@@ -149,3 +149,15 @@ def test_programs_get_an_object_a_line() -> None:
     state = {"done": 75, "total": 100, "seconds": 10, "rate": 2.5, "eta_seconds": 10, "stages": {}}
     assert now == {"event": "progress"} | state
     assert end == {"event": "end"} | state
+
+
+def test_work_that_turns_up_later_counts_without_what_was_done_before() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(None, "upscale 1/2", stream=stream, clock=clock)
+    progress.expect(10, 4)
+    progress.label = "upscale 2/2"
+    progress.expect(10)
+    progress.expect(-2)
+    clock.now = 10
+    progress.advance(5)
+    assert stream.getvalue() == "upscale 2/2  9/18  50.0%  0.5 fps  eta 18s\n"

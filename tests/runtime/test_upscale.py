@@ -89,7 +89,7 @@ def test_folder_goes_on_after_a_broken_picture_and_ends_in_exit_code_1(
     assert code == 1
     assert result["frames"] == 2
     assert [entry["file"] for entry in result["failed"]] == ["b.png"]
-    assert "1 of 3 pictures failed" in err
+    assert "1 of 3 files failed" in err
     assert read_picture(target / "a.png").shape == (8, 10)
     assert read_picture(target / "sub" / "c.jpg").shape == (8, 10, 3)
     assert sorted(path.name for path in target.rglob("*.*")) == ["a.png", "c.jpg"]
@@ -113,9 +113,9 @@ def test_existing_picture_in_the_output_folder_is_not_replaced_unasked(
     (tmp_path / "in").mkdir()
     write_picture(tmp_path / "in" / "a.png", noise(4, 5))
     run(capsys, tmp_path / "in", tmp_path / "out", "--bundle", bundle)
-    code, result, _ = run(capsys, tmp_path / "in", tmp_path / "out", "--bundle", bundle)
-    assert code == 1
-    assert "pass --overwrite" in result["failed"][0]["message"]
+    code, result, err = run(capsys, tmp_path / "in", tmp_path / "out", "--bundle", bundle)
+    assert (code, result["frames"], result["skipped_existing"]) == (0, 0, 1)
+    assert "exists; left as it is" in err
 
 
 def test_video_becomes_larger_with_its_sound_and_times(
@@ -205,8 +205,8 @@ def test_failure_with_json_is_one_json_line(
         ("a.png", "b.mp4", "b.mp4 does not end in one of .bmp .jpeg"),
         ("a.mp4", "missing/b.mp4", "does not exist"),
         ("a.mp4", "folder.mp4", "is a folder; name a file"),
-        ("folder.mp4", "old.mp4", "a folder of pictures needs a folder"),
-        ("folder.mp4", "out", "holds no picture"),
+        ("folder.mp4", "old.mp4", "a folder needs a folder"),
+        ("folder.mp4", "out", "holds no picture or video"),
     ],
 )
 def test_paths_that_cannot_work_are_one_clear_error(
@@ -391,7 +391,8 @@ def test_killed_run_is_gone_on_with_and_gives_the_same_bytes(
     command = [sys.executable, "-m", "runtime.upscale", str(source), str(tmp_path / "b.mp4")]
     process = subprocess.Popen([*command, *arguments], cwd=ROOT, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
-    while not (journal.exists() and journal.stat().st_size > 150_000):
+    # More than one segment of 170 kB, since the last commit may be cut off.
+    while not (journal.exists() and journal.stat().st_size > 300_000):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.kill()

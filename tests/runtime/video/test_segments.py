@@ -42,7 +42,9 @@ class CountingUpscaler(NearestUpscaler):
 def clip_of(codec: str = "libx264", **options: str) -> Clip:
     gaps = (1, 2, 1, 5, 1, 1, 3)
     pts = tuple(sum(gaps[i % 7] for i in range(n)) + 3 for n in range(47))
-    return Clip(codec=codec, options={"preset": "medium", "g": "12", **options}, pts=pts)
+    # Of frames of 64x48 x264 makes other bytes now and then.
+    settings = {"preset": "medium", "g": "12", **options}
+    return Clip(width=96, height=64, codec=codec, options=settings, pts=pts)
 
 
 def interrupted(source: Path, target: Path, fail_at: int, options: VideoOptions = OPTIONS) -> None:
@@ -264,3 +266,27 @@ def test_plan_puts_every_frame_in_one_segment(tmp_path: Path) -> None:
     assert numbers == [place // 10 for place in range(47)]
     assert plan.segment_of(timeline.pts[0] - 5, 0) == 0
     assert bisect_right(plan.starts, timeline.pts[-1]) == plan.count == 5
+
+
+@pytest.mark.parametrize("on_error", ["skip", "repeat"])
+def test_damage_belongs_to_one_segment_wherever_reading_begins(
+    tmp_path: Path, on_error: str
+) -> None:
+    path = damaged(make_clip(tmp_path / "a.mp4", INTRA), 5)
+    timeline = read_timeline(path)
+    plan = plan_segments(timeline, 3)
+    found = []
+    for segment in range(plan.count):
+        with SegmentReader(path, timeline, plan, on_error=on_error) as reader:
+            assert list(reader.frames(range(segment, segment + 1)))
+            found.append(reader.damaged)
+    assert sorted(found) == [0, 0, 0, 1]
+
+
+def test_lead_of_a_segment_is_what_is_decoded_before_it(tmp_path: Path) -> None:
+    clip = Clip(options={"g": "10", "sc_threshold": "0"}, pts=tuple(range(100)))
+    for suffix, expected in ((".mp4", [0, 10, 10]), (".ts", [0, 40, 80])):
+        path = make_clip(tmp_path / f"a{suffix}", clip)
+        timeline = read_timeline(path)
+        with SegmentReader(path, timeline, plan_segments(timeline, 40)) as reader:
+            assert [reader.lead(segment) for segment in range(3)] == expected

@@ -284,7 +284,7 @@ def test_picture_that_cannot_be_written_ends_the_run(
         ("a.mp4", "out/%d.avi", "does not end in one of"),
         ("deep.mp4", "out/%d.jpg", ".jpg cannot hold 16-bit samples"),
         ("in", "b.y4m", "is a folder; name its pictures by a pattern"),
-        ("in", "b.mp4", "name its pictures by a pattern"),
+        ("in", "b.mp4", "pictures by a pattern"),
         ("in/0001.png", "out/%d.png", "is a picture,"),
     ],
 )
