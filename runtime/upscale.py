@@ -24,27 +24,28 @@ from typing import Any
 
 from runtime.backends import BACKENDS
 from runtime.cli import run_main
-from runtime.cluster import LOCAL, Cluster, ClusterOptions, check_address
 from runtime.installed import SCALES, STUDENTS, installed_bundle
-from runtime.library import is_playlist, kind_of_file, list_folder, read_playlist
-from runtime.library_run import LibraryOptions, LibraryRun
+from runtime.library.cluster import LOCAL, Cluster, ClusterOptions, check_address
+from runtime.library.listing import is_playlist, kind_of_file, list_folder, read_playlist
+from runtime.library.run import LibraryOptions, LibraryRun
+from runtime.library.workplace import EngineFacts, EngineOptions, ThisMachine, VideoOrder, Workplace
 from runtime.manifest import PRECISIONS
 from runtime.paths import check_input, check_output
 from runtime.picture import PICTURE_SUFFIXES
 from runtime.progress import JsonProgress, Progress
-from runtime.upscale_live import (
-    add_live_options,
-    check_live,
-    live_shows_compression,
-    upscale_live,
-)
-from runtime.upscale_stream import (
+from runtime.streams.command import (
     add_stream_options,
     check_stream,
     is_stream,
     stream_shows_compression,
     upscale_stream,
     writes_stdout,
+)
+from runtime.streams.live_command import (
+    add_live_options,
+    check_live,
+    live_shows_compression,
+    upscale_live,
 )
 from runtime.upscaler import Upscaler
 from runtime.video.color import MATRICES, SITINGS
@@ -62,7 +63,6 @@ from runtime.video.journal import discard_journal, journal_path
 from runtime.video.pipeline import SEGMENT_FRAMES, VideoOptions
 from runtime.video.probe import MAX_SIDE, VideoInfo, shows_compression
 from runtime.video.relay import StageLoad
-from runtime.workplace import EngineFacts, EngineOptions, ThisMachine, VideoOrder, Workplace
 
 MOST_PER_TASK = 4096
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from runtime.video.camera import OpenCvCapture
+from runtime.streams.camera import OpenCvCapture
+from runtime.streams.frame_queue import Captured
 from runtime.video.frame import Frame, frame_from_av
-from runtime.video.frame_queue import Captured
 from runtime.video.pixels import layout_of
 from runtime.video.probe import VideoInfo, av_errors, describe, open_video, text_options
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from video_support import NearestUpscaler, read_back
 
-from runtime.video import capture
-from runtime.video.camera import OpenCvCapture
+from runtime.streams import capture
+from runtime.streams.camera import OpenCvCapture
+from runtime.streams.endpoints import StreamOptions, sink_opener
+from runtime.streams.live import run_live
+from runtime.streams.live_source import LiveOptions, LiveSource
 from runtime.video.encoder import EncodeOptions
-from runtime.video.endpoints import StreamOptions, sink_opener
-from runtime.video.live import run_live
-from runtime.video.live_source import LiveOptions, LiveSource
 
 
 class Camera:

@@ -10,9 +10,9 @@ from bundle_support import make_tiny_bundle
 from video_support import Clip, make_clip
 
 from runtime import installed, upscale
-from runtime.library import is_playlist, list_folder, read_playlist
+from runtime.library.listing import is_playlist, list_folder, read_playlist
+from runtime.library.workplace import EngineOptions
 from runtime.picture import read_picture, write_picture
-from runtime.workplace import EngineOptions
 
 CLIP = Clip(width=64, height=48, pts=tuple(range(8)), has_audio=True)
 
@@ -241,7 +241,7 @@ def test_interrupted_video_of_a_folder_is_gone_on_with(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("runtime.library_run.LibraryRun.advance", interrupt)
+        patch.setattr("runtime.library.run.LibraryRun.advance", interrupt)
         assert run(capsys, *args)[0] == 130
     assert outputs(tmp_path / "out") == ["a.mp4.unfinished"]
     code, result, _ = run(capsys, *args)

@@ -16,12 +16,12 @@ from bundle_support import make_tiny_bundle
 from video_support import Clip, NearestUpscaler, make_clip, read_back
 
 from runtime import upscale
+from runtime.streams.endpoints import StreamOptions, open_source, sink_opener
+from runtime.streams.stream import run_stream
+from runtime.streams.y4m import y4m_source
 from runtime.video.encoder import EncodeOptions
-from runtime.video.endpoints import StreamOptions, open_source, sink_opener
 from runtime.video.frame import Frame
 from runtime.video.pipeline import VideoOptions
-from runtime.video.stream import run_stream
-from runtime.video.y4m import y4m_source
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}

@@ -8,14 +8,14 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+from runtime.streams.file_stream import file_sink, file_source
+from runtime.streams.pipes import STANDARD
+from runtime.streams.raw import RAW_SUFFIXES, RawFormat, raw_sink, raw_source
+from runtime.streams.sequence import is_pattern, sequence_sink, sequence_source
+from runtime.streams.stream import OpenSink, Source
+from runtime.streams.y4m import y4m_sink, y4m_source
 from runtime.video.encoder import VIDEO_SUFFIXES, EncodeOptions
-from runtime.video.file_stream import file_sink, file_source
-from runtime.video.pipes import STANDARD
-from runtime.video.raw import RAW_SUFFIXES, RawFormat, raw_sink, raw_source
 from runtime.video.reader import OnError
-from runtime.video.sequence import is_pattern, sequence_sink, sequence_source
-from runtime.video.stream import OpenSink, Source
-from runtime.video.y4m import y4m_sink, y4m_source
 
 Y4M_SUFFIX = ".y4m"
 FIRST_NUMBER = 1

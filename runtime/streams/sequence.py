@@ -14,11 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from runtime.picture import PICTURE_SUFFIXES, Picture, check_format, read_picture, write_picture
-from runtime.video.color import RANGE_LIMITED, ColorTags
-from runtime.video.frame import Frame
-from runtime.video.probe import MAX_SIDE, VideoInfo
-from runtime.video.raw import DEFAULT_RATE, raw_info
-from runtime.video.rgb import (
+from runtime.streams.raw import DEFAULT_RATE, raw_info
+from runtime.streams.rgb import (
     HLG,
     PQ,
     frame_from_rgb,
@@ -28,6 +25,9 @@ from runtime.video.rgb import (
     rgb_from_frame,
     upright,
 )
+from runtime.video.color import RANGE_LIMITED, ColorTags
+from runtime.video.frame import Frame
+from runtime.video.probe import MAX_SIDE, VideoInfo
 
 _PATTERN = re.compile(r"([^%]*)%(?:0(\d{1,2}))?d([^%]*)")
 _BT709 = 1

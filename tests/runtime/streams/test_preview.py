@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from video_support import Clip, NearestUpscaler, make_clip
 
-from runtime.video.live import run_live
-from runtime.video.live_source import LiveOptions, LiveSource
+from runtime.streams.live import run_live
+from runtime.streams.live_source import LiveOptions, LiveSource
+from runtime.streams.preview import TITLE, Preview, check_preview
 from runtime.video.pipeline import VideoOptions
-from runtime.video.preview import TITLE, Preview, check_preview
 
 
 class Screen:

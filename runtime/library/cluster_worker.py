@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from runtime.atomic import written_beside
+from runtime.library.workplace import EngineFacts, EngineOptions, facts_of, upscaled_picture
 from runtime.manifest import read_manifest, verify_file
 from runtime.picture import encode_picture
 from runtime.upscaler import Upscaler
 from runtime.video.pipeline import VideoJob, encode_segments, fingerprint
 from runtime.video.segments import EncodedPacket, SegmentEnd
-from runtime.workplace import EngineFacts, EngineOptions, facts_of, upscaled_picture
 
 MANIFEST = "manifest.json"
 

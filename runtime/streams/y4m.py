@@ -10,6 +10,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
 
+from runtime.streams.pipes import ByteReader, byte_reader, byte_writer, write_all
+from runtime.streams.raw import (
+    DEFAULT_RATE,
+    MAX_RATE,
+    ConstantRate,
+    FrameBytes,
+    check_whole,
+    raw_info,
+)
 from runtime.video.color import (
     RANGE_FULL,
     RANGE_LIMITED,
@@ -20,17 +29,8 @@ from runtime.video.color import (
     guessed_matrix,
 )
 from runtime.video.frame import Frame
-from runtime.video.pipes import ByteReader, byte_reader, byte_writer, write_all
 from runtime.video.pixels import layout_of
 from runtime.video.probe import DEINTERLACE, MAX_SIDE, VideoInfo
-from runtime.video.raw import (
-    DEFAULT_RATE,
-    MAX_RATE,
-    ConstantRate,
-    FrameBytes,
-    check_whole,
-    raw_info,
-)
 
 MAGIC = b"YUV4MPEG2"
 FRAME = b"FRAME"

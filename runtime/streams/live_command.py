@@ -13,18 +13,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runtime.upscale_stream import check_stream_output, stream_options
+from runtime.streams.capture import CaptureOptions, kind_of_source
+from runtime.streams.command import check_stream_output, stream_options
+from runtime.streams.endpoints import sink_opener
+from runtime.streams.live import LiveResult, run_live
+from runtime.streams.live_source import LiveOptions, LiveSource
+from runtime.streams.preview import Preview, check_preview
+from runtime.streams.rgb import guess_note, is_guess_needed, matrix_of
+from runtime.streams.sequence import is_pattern
+from runtime.streams.stream import OpenSink
 from runtime.upscaler import Upscaler
-from runtime.video.capture import CaptureOptions, kind_of_source
-from runtime.video.endpoints import sink_opener
-from runtime.video.live import LiveResult, run_live
-from runtime.video.live_source import LiveOptions, LiveSource
 from runtime.video.pipeline import VideoOptions, output_info
-from runtime.video.preview import Preview, check_preview
 from runtime.video.probe import shows_compression
-from runtime.video.rgb import guess_note, is_guess_needed, matrix_of
-from runtime.video.sequence import is_pattern
-from runtime.video.stream import OpenSink
 
 DEFAULT_BUDGET_MS = 200.0
 PREVIEW = Path("preview")

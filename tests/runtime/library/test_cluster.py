@@ -19,9 +19,10 @@ import pytest
 from bundle_support import make_tiny_bundle
 from video_support import INTRA, Clip, damaged, make_clip, read_back
 
-from runtime import Upscaler, cluster_worker, upscale
-from runtime.cluster import MIN_TASK_FRAMES, TaskQueue, check_address, cut_tasks
-from runtime.cluster_worker import (
+from runtime import Upscaler, upscale
+from runtime.library import cluster_worker
+from runtime.library.cluster import MIN_TASK_FRAMES, TaskQueue, check_address, cut_tasks
+from runtime.library.cluster_worker import (
     EncodedSegment,
     EngineOrder,
     InputFile,
@@ -30,11 +31,11 @@ from runtime.cluster_worker import (
     pack_bundle,
     unpack_bundle,
 )
-from runtime.library_run import LibraryRun
+from runtime.library.run import LibraryRun
+from runtime.library.workplace import EngineOptions
 from runtime.picture import write_picture
 from runtime.progress import Progress
 from runtime.video.pipeline import VideoOptions, fingerprint, plan_video
-from runtime.workplace import EngineOptions
 
 ROOT = Path(__file__).parents[3]
 LONG = Clip(width=64, height=48, pts=tuple(range(3, 453)), options={"g": "25"}, has_audio=True)

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from runtime.streams.frame_queue import Captured
+from runtime.streams.latency import LatencyCounter
+from runtime.streams.live_source import LiveSource
+from runtime.streams.stream import OpenSink
 from runtime.video.frame import Frame, Plane
-from runtime.video.frame_queue import Captured
 from runtime.video.frame_upscaler import FrameUpscaler, PlaneUpscaler
-from runtime.video.latency import LatencyCounter
-from runtime.video.live_source import LiveSource
 from runtime.video.pipeline import VideoOptions, notes_on, output_info
 from runtime.video.relay import run_stages
-from runtime.video.stream import OpenSink
 
 REPORT_INTERVAL_S = 5.0
 POLL_S = 0.05

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from runtime.atomic import written_beside
+from runtime.streams.rgb import halve_chroma, halved_layout
+from runtime.streams.sequence import PICTURES
 from runtime.video.encoder import EncodeOptions
 from runtime.video.frame import Frame
 from runtime.video.probe import VideoInfo
 from runtime.video.reader import OnError, VideoReader
-from runtime.video.rgb import halve_chroma, halved_layout
-from runtime.video.sequence import PICTURES
 from runtime.video.writer import VideoWriter
 
 LEFT_OUT = frozenset({"audio", "subtitle"})

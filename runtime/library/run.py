@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime.library import Library, LibraryItem
+from runtime.library.listing import Library, LibraryItem
+from runtime.library.workplace import EngineFacts, VideoOrder, Workplace
 from runtime.progress import Progress
 from runtime.video.journal import discard_journal, journal_path
 from runtime.video.pipeline import VideoOptions, VideoResult
 from runtime.video.probe import VideoInfo
 from runtime.video.relay import StageLoad
-from runtime.workplace import EngineFacts, VideoOrder, Workplace
 
 
 @dataclass(frozen=True)

@@ -21,16 +21,16 @@ from bundle_support import make_tiny_bundle
 from video_support import Clip, NearestUpscaler, make_clip, read_back
 
 from runtime import upscale
-from runtime.video import capture as capture_module
-from runtime.video import live as live_module
-from runtime.video import live_source
-from runtime.video.capture import CaptureOptions, Timeline, kind_of_source, shown_name
+from runtime.streams import capture as capture_module
+from runtime.streams import live as live_module
+from runtime.streams import live_source
+from runtime.streams.capture import CaptureOptions, Timeline, kind_of_source, shown_name
+from runtime.streams.endpoints import StreamOptions, sink_opener
+from runtime.streams.live import LiveReport, LiveResult, run_live
+from runtime.streams.live_source import LiveOptions, LiveSource
+from runtime.streams.raw import raw_info
 from runtime.video.encoder import EncodeOptions
-from runtime.video.endpoints import StreamOptions, sink_opener
 from runtime.video.frame import LAYOUTS, Frame
-from runtime.video.live import LiveReport, LiveResult, run_live
-from runtime.video.live_source import LiveOptions, LiveSource
-from runtime.video.raw import raw_info
 
 ROOT = Path(__file__).parents[3]
 FAST = StreamOptions(encode=EncodeOptions(preset="ultrafast"))

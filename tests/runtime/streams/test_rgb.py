@@ -6,11 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from runtime.video.color import ColorTags, Siting
-from runtime.video.frame import LAYOUTS, Frame, av_from_frame
-from runtime.video.probe import VideoInfo
-from runtime.video.raw import raw_info
-from runtime.video.rgb import (
+from runtime.streams.raw import raw_info
+from runtime.streams.rgb import (
     frame_from_rgb,
     halve_chroma,
     is_right_angled,
@@ -18,6 +15,9 @@ from runtime.video.rgb import (
     rgb_from_frame,
     upright,
 )
+from runtime.video.color import ColorTags, Siting
+from runtime.video.frame import LAYOUTS, Frame, av_from_frame
+from runtime.video.probe import VideoInfo
 
 RATE = Fraction(25)
 

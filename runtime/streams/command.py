@@ -11,23 +11,23 @@ from typing import Any
 from runtime.paths import check_input, check_output
 from runtime.picture import PICTURE_SUFFIXES, check_format, read_picture, write_picture
 from runtime.progress import Progress
-from runtime.upscaler import Upscaler
-from runtime.video.color import MATRICES
-from runtime.video.encoder import EncodeOptions
-from runtime.video.endpoints import (
+from runtime.streams.endpoints import (
     StreamOptions,
     is_frames_only,
     open_source,
     output_suffixes,
     sink_opener,
 )
+from runtime.streams.pipes import STANDARD
+from runtime.streams.raw import RAW_SUFFIXES, RawFormat, parse_rate
+from runtime.streams.rgb import guess_note, is_guess_needed, matrix_of
+from runtime.streams.sequence import NumberedFiles, check_pattern, is_pattern
+from runtime.streams.stream import run_stream
+from runtime.upscaler import Upscaler
+from runtime.video.color import MATRICES
+from runtime.video.encoder import EncodeOptions
 from runtime.video.pipeline import VideoOptions, output_info
-from runtime.video.pipes import STANDARD
 from runtime.video.probe import shows_compression
-from runtime.video.raw import RAW_SUFFIXES, RawFormat, parse_rate
-from runtime.video.rgb import guess_note, is_guess_needed, matrix_of
-from runtime.video.sequence import NumberedFiles, check_pattern, is_pattern
-from runtime.video.stream import run_stream
 
 
 def add_stream_options(parser: argparse.ArgumentParser) -> None:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from runtime.video.camera import OpenCvCapture
-from runtime.video.capture import (
+from runtime.streams.camera import OpenCvCapture
+from runtime.streams.capture import (
     Capture,
     CaptureOptions,
     Timeline,
@@ -16,7 +16,7 @@ from runtime.video.capture import (
     open_capture,
     shown_name,
 )
-from runtime.video.frame_queue import Captured, FrameQueue
+from runtime.streams.frame_queue import Captured, FrameQueue
 
 RETRY_PAUSE_S = 1.0
 # How long the source may take to end once nobody wants it; it is left behind after that.

@@ -11,11 +11,11 @@ from types import TracebackType
 from typing import Any
 
 from runtime.picture import Picture
+from runtime.streams.frame_queue import Captured
+from runtime.streams.raw import DEFAULT_RATE, parse_rate, raw_info
+from runtime.streams.rgb import frame_from_rgb, picture_layout
+from runtime.streams.sequence import PICTURES
 from runtime.video.color import MATRICES, RANGE_LIMITED, ColorTags
-from runtime.video.frame_queue import Captured
-from runtime.video.raw import DEFAULT_RATE, parse_rate, raw_info
-from runtime.video.rgb import frame_from_rgb, picture_layout
-from runtime.video.sequence import PICTURES
 
 TICKS = Fraction(1000)
 

@@ -9,9 +9,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from runtime.streams.pipes import ByteReader, byte_reader, byte_writer, write_all
 from runtime.video.color import ColorTags, Siting
 from runtime.video.frame import Frame, av_from_frame, frame_from_av
-from runtime.video.pipes import ByteReader, byte_reader, byte_writer, write_all
 from runtime.video.pixels import PixelLayout, layout_of
 from runtime.video.probe import MAX_SIDE, VideoInfo, av_errors
 

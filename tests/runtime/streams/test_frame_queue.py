@@ -7,9 +7,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from runtime.streams.frame_queue import Captured, FrameQueue
+from runtime.streams.latency import LatencyCounter
 from runtime.video.frame import LAYOUTS, Frame
-from runtime.video.frame_queue import Captured, FrameQueue
-from runtime.video.latency import LatencyCounter
 
 
 class Clock:

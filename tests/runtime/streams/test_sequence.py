@@ -13,8 +13,8 @@ from video_support import Clip, make_clip, read_back
 
 from runtime import Upscaler, upscale
 from runtime.picture import read_picture, write_picture
-from runtime.video import sequence
-from runtime.video.sequence import NumberedFiles, SequenceSource, is_pattern
+from runtime.streams import sequence
+from runtime.streams.sequence import NumberedFiles, SequenceSource, is_pattern
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from video_support import Clip, make_clip, read_back
 
+from runtime.streams.raw import RawFormat, raw_info, raw_sink, raw_source
+from runtime.streams.y4m import Y4mSink, y4m_sink, y4m_source
 from runtime.video.color import RANGE_FULL, RANGE_LIMITED, ColorTags, Siting
 from runtime.video.frame import Frame, frame_from_av, layout_of
-from runtime.video.raw import RawFormat, raw_info, raw_sink, raw_source
-from runtime.video.y4m import Y4mSink, y4m_sink, y4m_source
 
 HEADER = b"YUV4MPEG2 W4 H2 F30000:1001 Ip A64:45 C420jpeg XCOLORRANGE=FULL\n"
 PICTURE = b"FRAME\n" + bytes(range(12))

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from runtime.atomic import written_beside
-from runtime.cluster_worker import (
+from runtime.library.cluster_worker import (
     EncodedSegment,
     EngineOrder,
     Expected,
@@ -30,6 +30,7 @@ from runtime.cluster_worker import (
     pack_bundle,
     picture_content,
 )
+from runtime.library.workplace import EngineFacts, EngineOptions, VideoOrder
 from runtime.video.pipeline import (
     VideoJob,
     VideoProgress,
@@ -40,7 +41,6 @@ from runtime.video.pipeline import (
 )
 from runtime.video.relay import StageLoad
 from runtime.video.segments import SegmentSink
-from runtime.workplace import EngineFacts, EngineOptions, VideoOrder
 
 LOCAL = "local"
 # A worker that dies, as its machine may, gets its task as many times again.

@@ -1,0 +1,1 @@
+"""Many files, and many machines."""

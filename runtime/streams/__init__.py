@@ -1,0 +1,1 @@
+"""Frames without a container around them: pipes, numbered pictures, live sources."""
