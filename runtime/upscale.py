@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         else:
             assert isinstance(place, ThisMachine)
             facts = STREAM_JOBS[args.kind](args, place.engine(bundle))
-        result = _result(args, facts["frames"], time.monotonic() - start, {str(bundle): engine})
+        result = _result(args, facts, time.monotonic() - start, {str(bundle): engine})
     _say(args, f"wrote {args.output}  {result['frames']} frames  {result['fps']} fps")
     return result | facts
 
@@ -198,7 +198,8 @@ def upscale_library(args: argparse.Namespace, kind: str, place: Workplace) -> di
         result = LibraryRun(
             place, options, lambda item: bundle_for(args, item.kind, item.source), progress
         ).run(library)
-    facts = _result(args, result.frames, time.monotonic() - start, result.engines)
+    counts = {"frames": result.frames, "resumed": result.resumed}
+    facts = _result(args, counts, time.monotonic() - start, result.engines)
     left_out = f"{result.existing} exist, {library.ignored} of other kinds"
     _say(args, f"done: {result.done} files, {result.frames} frames; left out: {left_out}")
     for name, message in result.failed.items():
@@ -328,16 +329,21 @@ def _video_options(args: argparse.Namespace) -> VideoOptions:
 
 
 def _result(
-    args: argparse.Namespace, frames: int, seconds: float, engines: Mapping[str, EngineFacts]
+    args: argparse.Namespace,
+    facts: Mapping[str, Any],
+    seconds: float,
+    engines: Mapping[str, EngineFacts],
 ) -> dict[str, Any]:
-    """What the JSON object of every job begins with."""
+    """What the JSON object of every job begins with; the rate is that of this run's frames."""
+    frames = facts["frames"]
+    done_here = frames - facts.get("resumed", 0)
     used = engines.values()
     return {
         "input": str(args.input),
         "output": str(args.output),
         "frames": frames,
         "seconds": round(seconds, 3),
-        "fps": round(frames / seconds, 3),
+        "fps": round(done_here / seconds, 3),
         "backend": _joined(engine.backend for engine in used),
         "precision": _joined(engine.precision for engine in used),
         "provider": _joined(engine.provider for engine in used),

@@ -292,7 +292,7 @@ class VideoReader:
         rate, time_base = self._stream.average_rate, self._stream.time_base
         if not rate or not time_base:
             raise ValueError(f"{self._path} holds neither frame times nor a frame rate")
-        return round(self._decoded / (Fraction(rate) * Fraction(time_base)))
+        return round((self._decoded + self.damaged) / (Fraction(rate) * Fraction(time_base)))
 
     def _next_number(self) -> int:
         """Which frame comes next, counted from 1."""

@@ -146,8 +146,8 @@ class SegmentReader:
             frames = self._frames_near(self._plan.starts[first_segment], key)
             if frames is not None:
                 return frames
-        if self._on_error == "repeat" and self._timeline.pts is not None:
-            return self._repeated(self._timeline.pts)
+        if self._on_error == "repeat":
+            return self._repeated()
         return iter(self._reader)
 
     def _key_before(self, segment: int) -> int | None:
@@ -169,19 +169,42 @@ class SegmentReader:
         self._reader = self._open()
         return None
 
-    def _repeated(self, times: tuple[int, ...]) -> Iterator[Frame]:
+    def _repeated(self) -> Iterator[Frame]:
         """All frames, with copies in the places where damaged ones were left out."""
         before: Frame | None = None
-        known_damage, place = 0, 0
+        known_damage, shown = 0, 0
         for frame in self._reader:
-            end = bisect_right(times, frame.pts - 1)
             if self._reader.damaged > known_damage:
-                yield from _copies(before or frame, times[place : end + 1])
-            known_damage, place = self._reader.damaged, end + 1
+                copies = [*_copies(before or frame, [*self._lost(before, frame), frame.pts])]
+                yield from copies
+                shown += len(copies)
+            known_damage, shown = self._reader.damaged, shown + 1
             before = frame
             yield frame
-        if before is not None and self._reader.damaged > known_damage:
-            yield from _copies(before, (*times[place:], times[-1] + before.duration))
+        if before is not None and self._reader.damaged:
+            lost = self._lost(before, None, self._timeline.packets - shown)
+            yield from _copies(before, [*lost, lost[-1] + self._step(before)] if lost else [])
+
+    def _lost(self, before: Frame | None, after: Frame | None, at_end: int = 0) -> list[int]:
+        """Times of the frames between two, or of those that end a file.
+
+        Where the file does not hold all times they follow its rate.
+        """
+        times = self._timeline.pts
+        if times is not None:
+            first = bisect_right(times, before.pts) if before else 0
+            last = bisect_left(times, after.pts) if after else len(times)
+            return list(times[first:last])
+        if before is None:
+            return []
+        step = self._step(before)
+        count = at_end if after is None else round((after.pts - before.pts) / step) - 1
+        return [before.pts + step * number for number in range(1, count + 1)]
+
+    def _step(self, frame: Frame) -> int:
+        """From one frame to the next."""
+        rate = self._reader.info.rate
+        return max(frame.duration or (round(1 / (rate * frame.time_base)) if rate else 1), 1)
 
 
 def _chained(first: Frame, others: Iterator[Frame]) -> Iterator[Frame]:

@@ -146,6 +146,30 @@ def test_damaged_frame_is_replaced_by_the_one_before(tmp_path: Path) -> None:
         np.testing.assert_array_equal(frames[number].planes[0], shown)
 
 
+@pytest.mark.parametrize("number", [5, 11])
+def test_damaged_frame_is_replaced_where_the_file_holds_no_times(
+    tmp_path: Path, number: int
+) -> None:
+    path = make_clip(tmp_path / "a.h264", INTRA)
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    # The slice's type, behind its start code, becomes one that there is not.
+    place = data.index(b"\x65", places[number])
+    data[place + 1 : place + 9] = b"\xff" * 8
+    path.write_bytes(data)
+    timeline = read_timeline(path)
+    assert timeline.pts is None
+    plan = plan_segments(timeline, 4)
+    with SegmentReader(path, timeline, plan, on_error="repeat") as reader:
+        frames = [frame for _, frame in reader.frames(range(plan.count))]
+        step = round(1 / (25 * frames[0].time_base))
+        assert reader.damaged == 1
+    assert [frame.pts for frame in frames] == [step * place for place in range(12)]
+    shown = frames[number - 1].planes[0]
+    np.testing.assert_array_equal(frames[number].planes[0], shown)
+
+
 @pytest.mark.parametrize(("on_error", "count"), [("skip", 11), ("repeat", 12)])
 def test_damage_is_counted_and_reported(tmp_path: Path, on_error: str, count: int) -> None:
     source = damaged(make_clip(tmp_path / "a.mp4", INTRA), 5)
