@@ -26,7 +26,11 @@ PRESETS = (
 DEFAULT_CRF: Mapping[str, float] = MappingProxyType({"h264": 16, "hevc": 17, "av1": 14, "vp9": 16})
 MAX_CRF: Mapping[str, int] = MappingProxyType({"h264": 51, "hevc": 51, "av1": 63, "vp9": 63})
 HDR_ENCODERS = frozenset({"libx264", "libx264rgb", "libx265", "libsvtav1"})
-THREADS, X265_FRAME_THREADS = 8, 4
+X265_FRAME_THREADS = 4
+# By the pixels of a frame, the same on every machine: as many as pay beside a network that
+# computes on the same cores.
+THREADS_BY_PIXELS = ((1280 * 720, 4), (1920 * 1088, 6))
+MOST_THREADS = 8
 SMALLEST_CUT = 32
 
 
@@ -42,12 +46,18 @@ QSV_PRESETS = _by_preset(*["veryfast"] * 3, *PRESETS[3:])
 AMF_QUALITIES = _by_preset(*["speed"] * 4, "balanced", "balanced", *["quality"] * 3)
 
 
+def encoder_threads(info: VideoInfo) -> int:
+    """Threads of an encoder whose bytes depend on their number."""
+    pixels = info.width * info.height
+    return next((count for most, count in THREADS_BY_PIXELS if pixels <= most), MOST_THREADS)
+
+
 def software_options(encoder: str, crf: float, preset: str, info: VideoInfo) -> dict[str, str]:
     """Options of an encoder that runs on the CPU."""
     hdr = info.hdr or HdrMetadata()
-    quality = {"crf": f"{crf:g}"}
+    quality, threads = {"crf": f"{crf:g}"}, str(encoder_threads(info))
     if encoder in ("libx264", "libx264rgb"):
-        chosen = quality | {"preset": preset, "threads": str(THREADS)}
+        chosen = quality | {"preset": preset, "threads": threads}
         return chosen | _joined("x264-params", _mastering(hdr, "mastering-display", "cll"))
     if encoder == "libx265":
         # Its report of itself names the machine.
@@ -63,17 +73,17 @@ def software_options(encoder: str, crf: float, preset: str, info: VideoInfo) -> 
             "deadline": "good",
             "cpu-used": VP9_SPEEDS[preset],
             "row-mt": "1",
-            "threads": str(THREADS),
+            "threads": threads,
         }
     if encoder == "ffv1":
-        chosen = {"level": "3", "threads": str(THREADS)}
+        chosen = {"level": "3", "threads": threads}
         # Cut into slices, it loses chroma of quarter size at their edges, and refuses small frames.
         is_whole = max(info.layout.subsampling) > 2 or min(info.size) < SMALLEST_CUT
         return chosen | ({"slices": "1"} if is_whole else {})
     if encoder == "prores_ks":
         profile = "hq" if info.layout.subsampling == (2, 1) else "4444"
-        return {"profile": profile, "threads": str(THREADS)}
-    return {"threads": str(THREADS)}
+        return {"profile": profile, "threads": threads}
+    return {"threads": threads}
 
 
 def hardware_options(encoder: str, crf: float, preset: str, info: VideoInfo) -> dict[str, str]:

@@ -196,14 +196,23 @@ def test_hardware_takes_no_rgb_which_it_would_turn_into_yuv() -> None:
 @pytest.mark.parametrize(
     ("name", "encoder", "expected"),
     [
-        ("h264", "libx264", {"crf": "16", "preset": "medium", "threads": "8"}),
+        ("h264", "libx264", {"crf": "16", "preset": "medium", "threads": "4"}),
         ("av1", "libsvtav1", {"crf": "14", "preset": "6"}),
-        ("prores", "prores_ks", {"profile": "4444", "threads": "8"}),
+        ("prores", "prores_ks", {"profile": "4444", "threads": "4"}),
         ("h264", "h264_nvenc", {"rc": "vbr", "cq": "16", "b": "0", "preset": "p5"}),
     ],
 )
 def test_options_default_to_high_quality(name: str, encoder: str, expected: dict[str, str]) -> None:
     assert encoder_options(Encoding(name, encoder, "yuv420p"), EncodeOptions(), info()) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "threads"),
+    [((16, 16), "4"), ((1280, 720), "4"), ((1920, 1080), "6"), ((2560, 1440), "8")],
+)
+def test_larger_frames_have_more_encoder_threads(size: tuple[int, int], threads: str) -> None:
+    options = encoder_options(H264, EncodeOptions(), info("yuv420p", *size))
+    assert options["threads"] == threads
 
 
 @pytest.mark.parametrize("kind", ["nvenc", "qsv", "amf"])
