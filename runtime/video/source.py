@@ -21,6 +21,8 @@ COPIED_TYPES = frozenset({"audio", "subtitle"})
 DROPPED_TAGS = frozenset(
     {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id"}
 )
+# How FFmpeg reads a date of 0.
+NO_DATE = "1970-01-01T00:00:00"
 STATISTICS_PREFIXES = ("bps", "number_of_", "_statistics_", "duration-")
 # Their clock starts anywhere, often hours from 0; players begin at its first time.
 CLOCK_FORMATS = frozenset({"mpegts", "mpeg"})
@@ -202,7 +204,9 @@ def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:
     return {
         key: value
         for key, value in tags.items()
-        if key.lower() not in DROPPED_TAGS and not key.lower().startswith(STATISTICS_PREFIXES)
+        if key.lower() not in DROPPED_TAGS
+        and not key.lower().startswith(STATISTICS_PREFIXES)
+        and not (key.lower() == "creation_time" and value.startswith(NO_DATE))
     }
 
 
