@@ -5,8 +5,9 @@
 Each round decodes a clip alone, upscales its frames alone, encodes the result alone, and runs the
 whole pipeline, all with the same engine and encoder; the table has the medians. On a CPU the stages
 share the cores, so a second bound is given: the cores divided by the CPU time that the stages take
-together for a frame. Without a clip one is made: a slow pan over the calibration pictures. stdout
-ends with one JSON object.
+together for a frame. --device-ms puts a stand-in in the place of the network, which waits so long
+for each frame as for a GPU, and leaves the cores alone. Without a clip one is made: a slow pan over
+the calibration pictures. stdout ends with one JSON object.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from runtime.atomic import written_beside
 from runtime.cli import run_main
 from runtime.upscaler import Upscaler
 from runtime.video.encoder import PRESETS, EncodeOptions
-from runtime.video.frame import Frame
-from runtime.video.frame_upscaler import FrameUpscaler
+from runtime.video.frame import Frame, Plane
+from runtime.video.frame_upscaler import FrameUpscaler, PlaneUpscaler
 from runtime.video.pipeline import VideoJob, VideoOptions, plan_video, upscale_video
 
 STAGES = ("decode", "upscale", "encode")
@@ -50,6 +51,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--precision", default="int8", help="default %(default)s")
     add("--threads", type=int, default=0, help="of the engine, 0: one per physical core")
     add("--presets", default="ultrafast,veryfast,medium", help="of x264, default %(default)s")
+    add("--device-ms", type=float, default=0, help="a device that waits, 0: the engine")
     add("--rounds", type=int, default=5, help="default %(default)s")
     add("--out", type=Path, help="also write the JSON object here")
     args = parser.parse_args(argv)
@@ -62,10 +64,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure; returns the object of the JSON line."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Upscaler.open(args.bundle, precision=args.precision, threads=args.threads) as upscaler,
-    ):
+    with tempfile.TemporaryDirectory() as folder:
+        upscaler, engine = open_upscaler(args)
         clip = args.clip or made_clip(Path(folder) / "clip.mp4")
         target = Path(folder) / "out.mp4"
         rows = [measure(clip, target, upscaler, preset, args.rounds) for preset in args.presets]
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "device": machine_facts(),
         "clip": args.clip.name if args.clip else "made, pan over the calibration pictures",
         "precision": args.precision,
-        "engine": f"{upscaler.info.name} {upscaler.info.provider}, {upscaler.info.threads} threads",
+        "engine": engine,
         "results": rows,
     }
     if args.out:
@@ -89,8 +89,35 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return record
 
 
+class WaitingDevice:
+    """In the place of a network on a device: waits, then repeats every sample."""
+
+    scale, takes_frames, max_concurrency = 2, True, 1
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def upscale_luma(self, plane: Plane, *, bit_depth: int) -> Plane:
+        """Every sample of a plane repeated."""
+        return plane.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
+
+    def upscale_frame(self, planes: tuple[Plane, ...], **options: Any) -> tuple[Plane, ...]:
+        """A wait, and every sample of all planes repeated."""
+        time.sleep(self._seconds)
+        return tuple(self.upscale_luma(plane, bit_depth=8) for plane in planes)
+
+
+def open_upscaler(args: argparse.Namespace) -> tuple[PlaneUpscaler, str]:
+    """What upscales, and what to call it."""
+    if args.device_ms:
+        return WaitingDevice(args.device_ms / 1000), f"a stand-in that waits {args.device_ms:g} ms"
+    upscaler = Upscaler.open(args.bundle, precision=args.precision, threads=args.threads)
+    info = upscaler.info
+    return upscaler, f"{info.name} {info.provider}, {info.threads} threads"
+
+
 def measure(
-    clip: Path, target: Path, upscaler: Upscaler, preset: str, rounds: int
+    clip: Path, target: Path, upscaler: PlaneUpscaler, preset: str, rounds: int
 ) -> dict[str, Any]:
     """One row: each stage alone and all together, medians of ``rounds`` after one to warm up."""
     job = plan_video(

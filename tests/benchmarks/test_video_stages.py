@@ -26,6 +26,17 @@ def test_row_tells_each_stage_and_the_whole(
     assert row["of_slowest_stage"] == pytest.approx(row["pipeline"]["fps"] / slowest, abs=1e-3)
 
 
+def test_device_that_waits_takes_the_place_of_the_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = make_clip(tmp_path / "a.mp4", Clip(width=64, height=48))
+    options = ["--device-ms", "20", "--rounds", "1", "--presets", "ultrafast"]
+    assert run_main(video_stages.run, video_stages.parse_args([str(clip), *options])) == 0
+    record = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert record["engine"] == "a stand-in that waits 20 ms"
+    assert record["results"][0]["upscale"]["fps"] <= 50
+
+
 def test_unknown_preset_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         video_stages.parse_args(["--presets", "fastest"])
