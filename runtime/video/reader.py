@@ -84,13 +84,8 @@ class VideoReader:
 
     @property
     def container(self) -> InputContainer:
-        """The open input, from whose streams a writer takes what it copies."""
+        """The open input."""
         return self._container
-
-    @property
-    def stream_index(self) -> int:
-        """Which stream of the container is decoded."""
-        return self._stream.index
 
     @property
     def can_seek(self) -> bool:

@@ -21,7 +21,7 @@ from video_support import INTRA, Clip, damaged, make_clip, read_back
 
 from runtime import Upscaler, upscale
 from runtime.library import cluster_worker
-from runtime.library.cluster import MIN_TASK_FRAMES, TaskQueue, check_address, cut_tasks
+from runtime.library.cluster import MIN_TASK_FRAMES, check_address, cut_tasks
 from runtime.library.cluster_worker import (
     EncodedSegment,
     EngineOrder,
@@ -32,6 +32,7 @@ from runtime.library.cluster_worker import (
     unpack_bundle,
 )
 from runtime.library.run import LibraryRun
+from runtime.library.task_queue import TaskQueue
 from runtime.library.workplace import EngineOptions
 from runtime.picture import write_picture
 from runtime.progress import Progress
