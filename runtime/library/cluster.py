@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
@@ -145,7 +146,7 @@ class Cluster:
                 for future in pending:
                     future.cancel()
 
-        scale = engine.expected.engine.scale
+        scale, started = engine.expected.engine.scale, time.monotonic()
         return run_video(
             plan_video(order.source, order.target.suffix, scale, order.options),
             order.target,
@@ -153,6 +154,7 @@ class Cluster:
             engine=engine.expected.engine.identity,
             resume=order.resume,
             progress=progress,
+            started=started,
         )
 
     def stop(self) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -36,9 +35,9 @@ from runtime.video.journal import Journal, journal_path
 from runtime.video.probe import VideoInfo
 from runtime.video.reader import OnError, VideoReader
 from runtime.video.relay import StageLoad, run_stages
+from runtime.video.segmented_encoding import SegmentedEncoding
 from runtime.video.segments import (
     SegmentEncoder,
-    SegmentEnd,
     SegmentPlan,
     SegmentReader,
     SegmentSink,
@@ -165,6 +164,7 @@ def upscale_video(
         for segments in runs:
             encode_segments(job, segments, upscaler, sink, advance=advance, load=load)
 
+    started = time.monotonic()
     return run_video(
         plan_video(source, target.suffix, upscaler.scale, options or VideoOptions()),
         target,
@@ -172,6 +172,7 @@ def upscale_video(
         engine=engine,
         resume=resume,
         progress=progress,
+        started=started,
     )
 
 
@@ -183,9 +184,13 @@ def run_video(
     engine: Mapping[str, str] | None = None,
     resume: bool = False,
     progress: VideoProgress | None = None,
+    started: float | None = None,
 ) -> VideoResult:
-    """Write a planned video, what is not finished of it by ``encode``; else as upscale_video."""
-    start = time.monotonic()
+    """Write a planned video, what is not finished of it by ``encode``; else as upscale_video.
+
+    Its seconds count from ``started``, of the monotonic clock, which None sets to now.
+    """
+    start = time.monotonic() if started is None else started
     check_writable(job.source, target, job.target_info, job.options.encode)
     with Journal(journal_path(target), identity(job, engine or {}), resume=resume) as journal:
         resumed = sum(end.frames for end in journal.finished().values())
@@ -280,7 +285,10 @@ def encode_segments(
     work = FrameUpscaler(job.info, job.frame_info, upscaler)
     comparison = job.options.compare
     plain = FrameUpscaler(job.info, job.frame_info, BicubicUpscaler(upscaler.scale))
-    with job.open_reader() as reader, _Encoding(job, segments, sink) as encoding:
+    with (
+        job.open_reader() as reader,
+        SegmentedEncoding(job.open_encoder, segments, sink) as encoding,
+    ):
 
         def produce() -> Iterator[_Step[tuple[Frame, tuple[Plane, ...]]]]:
             for segment, frame in reader.frames(segments):
@@ -310,61 +318,6 @@ class _Step(Generic[Made]):
     damaged: int
     frame: Frame
     made: Made
-
-
-class _Encoding:
-    """Frames into one encoder a segment.
-
-    While one segment's last frames leave their encoder, the next one's first frames enter theirs.
-    """
-
-    def __init__(self, job: VideoJob, segments: range, sink: SegmentSink) -> None:
-        self._job, self._segments, self._sink = job, segments, sink
-        self._current = segments.start
-        self._encoder: SegmentEncoder | None = None
-        self._damaged = self._damaged_before = 0
-        self._pool = ThreadPoolExecutor(1)
-        self._ending: Future[None] | None = None
-
-    def write(self, segment: int, damaged: int, frame: Frame) -> None:
-        """Encode a frame of a segment that is not before that of the last; ``damaged`` so far."""
-        while self._current < segment:
-            self._end_segment()
-        self._damaged = damaged
-        self._encoder = self._encoder or self._job.open_encoder()
-        self._sink.add(segment, self._encoder.encode(frame))
-
-    def finish(self, damaged: int) -> None:
-        """No more frames: end all segments."""
-        self._damaged = damaged
-        while self._current < self._segments.stop:
-            self._end_segment()
-        self._wait()
-
-    def __enter__(self) -> _Encoding:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def _end_segment(self) -> None:
-        self._wait()
-        damaged = self._damaged - self._damaged_before
-        self._damaged_before = self._damaged
-        self._ending = self._pool.submit(self._flush, self._current, self._encoder, damaged)
-        self._current, self._encoder = self._current + 1, None
-
-    def _flush(self, segment: int, encoder: SegmentEncoder | None, damaged: int) -> None:
-        """All of a segment to the sink; one whose frames are all damaged has no encoder."""
-        end = SegmentEnd(0, damaged, b"")
-        if encoder is not None:
-            self._sink.add(segment, encoder.finish())
-            end = SegmentEnd(encoder.frames, damaged, encoder.extradata)
-        self._sink.finish(segment, end)
-
-    def _wait(self) -> None:
-        if self._ending is not None:
-            self._ending.result()
 
 
 def finish_video(
