@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from runtime.backends import BACKENDS
@@ -65,6 +66,11 @@ from runtime.video.probe import MAX_SIDE, VideoInfo, shows_compression
 from runtime.video.relay import StageLoad
 
 MOST_PER_TASK = 4096
+# What streams do not take, with its default.
+FILE_OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {"compare": None, "deinterlace": "off", "chroma_location": "keep", "resume": False}
+    | {"pixel_format": "keep", "alpha": "keep", "encoder": "auto"}
+)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -103,15 +109,24 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             "--scale and --content choose an installed bundle; leave them out with --bundle"
         )
     args.kind = _kind_of_job(args)
+    _check_kind(parser, args)
+    return args
+
+
+def _check_kind(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse options that this kind of job does not take."""
     if not args.live and (args.latency_budget or args.reconnect or args.source_option):
         parser.error("--latency-budget, --reconnect and --source-option are for --live")
     if args.kind == "picture" and args.size:
         parser.error("--size is for video")
+    if args.kind in STREAM_JOBS:
+        for name, default in FILE_OPTIONS.items():
+            if getattr(args, name) != default:
+                parser.error(f"--{name.replace('_', '-')} is for video files")
     if args.ray and args.kind not in ("video", "folder", "playlist"):
         parser.error("--ray is for video, folders and playlists")
     if not args.ray and (args.ray_cpus, args.ray_gpus) != (None, None):
         parser.error("--ray-cpus and --ray-gpus are for --ray")
-    return args
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -407,3 +407,14 @@ def test_killed_run_is_gone_on_with_and_gives_the_same_bytes(
     assert f"going on after {result['resumed']} frames" in err
     assert (tmp_path / "b.mp4").read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4", "whole.mp4"]
+
+
+@pytest.mark.parametrize(
+    "option", ["--compare=side", "--deinterlace=all", "--resume", "--alpha=drop"]
+)
+def test_option_that_a_stream_does_not_take_is_refused(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        upscale.parse_args(["-", "-", option])
+    assert f"{option.partition('=')[0]} is for video files" in capsys.readouterr().err
