@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from edge_sr.distillation.features import distillation_loss
-from edge_sr.models.fsrcnn import Fsrcnn
+from edge_sr.models.network import Network
 from edge_sr.models.pisr_teacher import LrTeacher, PisrTeacher, PlainTeacher, Teacher
 
 Terms = dict[str, Tensor]
@@ -32,7 +32,7 @@ class Objective(nn.Module):
 class Baseline(Objective):
     """Reconstruction loss alone: mean absolute error against HR."""
 
-    def __init__(self, student: Fsrcnn) -> None:
+    def __init__(self, student: Network) -> None:
         super().__init__()
         self.model = student
         self.weights = {"reconstruction": 1.0}
@@ -87,7 +87,7 @@ class PlainTeacherStage(Objective):
 class OutputStage(Objective):
     """|Y - Y_S| + lambda |Y_T - Y_S|: the student imitates a larger network's picture."""
 
-    def __init__(self, student: Fsrcnn, teacher: LrTeacher, *, lambda_student: float) -> None:
+    def __init__(self, student: Network, teacher: LrTeacher, *, lambda_student: float) -> None:
         super().__init__()
         self.model = student
         self._frozen = [teacher.requires_grad_(False).eval()]
@@ -109,7 +109,7 @@ class StudentStage(Objective):
 
     def __init__(
         self,
-        student: Fsrcnn,
+        student: Network,
         teacher: Teacher,
         *,
         lambda_student: float,
@@ -119,14 +119,14 @@ class StudentStage(Objective):
         super().__init__()
         self.model = student
         self._frozen = [teacher.requires_grad_(False).eval()]
-        channels = int(student.options["d"])
+        channels = student.feature_channels[-1]
         self.distill = distillation_loss(imitation_loss, channels, scale_map=scale_map)
         self.weights = {"reconstruction": 1.0, "distillation": lambda_student}
 
     def forward(self, lr: Tensor, hr: Tensor) -> Terms:
         """LR [N, 1, h, w] and HR [N, 1, H, W] in [0, 1]."""
-        assert isinstance(self.model, Fsrcnn)
-        sr, features = self.model.picture_and_features(lr)
+        assert isinstance(self.model, Network)
+        sr, (*_, features) = self.model.picture_and_features(lr)
         with torch.no_grad():
             target = self._frozen[0].features(lr, hr)
         return {

@@ -36,6 +36,7 @@ from edge_sr.models import build_model
 from edge_sr.models.checkpoint import load_checkpoint, save_checkpoint
 from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
 from edge_sr.models.native_step import NativeStep, reason_against
+from edge_sr.models.network import Network
 from edge_sr.models.pisr_teacher import LrTeacher, PisrTeacher, PlainTeacher, Teacher
 from edge_sr.models.quantized import equalize_channels, observed_ranges
 from edge_sr.models.reparam import use_training_form
@@ -66,6 +67,7 @@ def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
             student.load_state_dict(teacher.decoder.state_dict())
         objective = _imitation(config, student, teacher.to(process.device))
     if config.method == "qat":
+        student = _fsrcnn(student, "method qat")
         lr, _ = _sampler(config, training, seed=config.seed).batch(0)
         equalize_channels(student, torch.from_numpy(lr))
         ranges = observed_ranges(student, torch.from_numpy(lr))
@@ -86,7 +88,7 @@ def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
     return summary
 
 
-def _imitation(config: RunConfig, student: Fsrcnn, teacher: Teacher) -> Objective:
+def _imitation(config: RunConfig, student: Network, teacher: Teacher) -> Objective:
     if config.imitation_loss == "output":
         assert isinstance(teacher, LrTeacher)  # RunConfig asks for a checkpoint
         return OutputStage(student, teacher, lambda_student=config.lambda_student)
@@ -117,7 +119,7 @@ def _teacher_of(
     teacher: PisrTeacher | PlainTeacher
     teaching: Objective
     if config.teacher_form == "plain":
-        teacher = PlainTeacher(network)
+        teacher = PlainTeacher(_fsrcnn(network, "a plain teacher"))
         teaching = PlainTeacherStage(teacher)
     else:
         teacher = PisrTeacher(network)
@@ -185,17 +187,26 @@ def versions() -> dict[str, str]:
     }
 
 
-def _fresh_network(config: RunConfig) -> Fsrcnn:
-    model = build_model(config.model, config.scale, shared_prelu=config.shared_prelu)
-    if config.start == "bicubic":
+def _fresh_network(config: RunConfig) -> Network:
+    options = {} if config.shared_prelu else {"shared_prelu": False}
+    model = build_model(config.model, config.scale, **options)
+    if config.start == "bicubic" and isinstance(model, Fsrcnn):
         start_from_bicubic(model)
     if config.init is not None:
         _take_weights(model, Path(config.init), any_scale=config.method != "qat")
     return use_training_form(model)
 
 
-def _choose_layers(student: Fsrcnn, config: RunConfig, process: Process) -> None:
-    """Give the student the native step where it can take it, and say what computes its layers."""
+def _fsrcnn(network: Network, what: str) -> Fsrcnn:
+    if not isinstance(network, Fsrcnn):
+        raise ValueError(f"{what} is for networks of FSRCNN's kind, not {network.spec.name}")
+    return network
+
+
+def _choose_layers(student: Network, config: RunConfig, process: Process) -> None:
+    """Give an FSRCNN the native step where it can take it, and say what computes the layers."""
+    if not isinstance(student, Fsrcnn):
+        return
     against = reason_against(student, config.patch_size, process.device)
     if not process.native_step:
         against = "so it was asked"
@@ -207,8 +218,8 @@ def _choose_layers(student: Fsrcnn, config: RunConfig, process: Process) -> None
         print(f"student's layers: {layers}", file=sys.stderr)  # noqa: T201
 
 
-def _take_weights(model: Fsrcnn, checkpoint: Path, *, any_scale: bool) -> None:
-    """Load a checkpoint's weights; those of another scale but for the tail, which stays."""
+def _take_weights(model: Network, checkpoint: Path, *, any_scale: bool) -> None:
+    """Load a checkpoint's weights; those of another scale but for what belongs to it."""
     given, _ = load_checkpoint(checkpoint)
     is_same_scale = given.spec.scale == model.spec.scale
     is_same_network = (given.spec.name, given.options) == (model.spec.name, model.options)
@@ -219,7 +230,9 @@ def _take_weights(model: Fsrcnn, checkpoint: Path, *, any_scale: bool) -> None:
         )
     weights = given.state_dict()
     if not is_same_scale:
-        weights |= model.tail.state_dict(prefix="tail.")
+        own = tuple(f"{layer}." for layer in model.scale_layers)
+        weights = {k: v for k, v in weights.items() if not k.startswith(own)}
+        weights |= {k: v for k, v in model.state_dict().items() if k.startswith(own)}
     model.load_state_dict(weights)
 
 

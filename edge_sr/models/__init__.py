@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 from edge_sr.models.fsrcnn import Fsrcnn
+from edge_sr.models.network import Network
 
-MODELS: dict[str, Callable[..., Fsrcnn]] = {
+MODELS: dict[str, Callable[..., Network]] = {
     "fsrcnn": partial(Fsrcnn, name="fsrcnn"),
     "fsrcnn_residual": partial(Fsrcnn, name="fsrcnn_residual", residual=True),
     "fsrcnn_residual_small": partial(
@@ -21,7 +22,7 @@ MODELS: dict[str, Callable[..., Fsrcnn]] = {
 }
 
 
-def build_model(name: str, scale: int, **options: Any) -> Fsrcnn:
+def build_model(name: str, scale: int, **options: Any) -> Network:
     """A fresh network with PyTorch's default initialisation.
 
     Raises ValueError for an unknown name, a scale that is not offered, or an unknown option.

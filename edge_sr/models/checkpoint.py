@@ -12,13 +12,13 @@ from safetensors.torch import load, save
 
 from edge_sr.atomic import write_atomically
 from edge_sr.models import build_model
-from edge_sr.models.fsrcnn import Fsrcnn
+from edge_sr.models.network import Network
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 _LARGEST_FILE = 1 << 30
 
 
-def save_checkpoint(path: Path, model: Fsrcnn, metadata: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, model: Network, metadata: dict[str, Any]) -> None:
     """Write ``path`` (.safetensors) and the sidecar beside it (.json).
 
     The sidecar names the model, scale, options and the digest of the weights, then ``metadata``.
@@ -37,7 +37,7 @@ def save_checkpoint(path: Path, model: Fsrcnn, metadata: dict[str, Any]) -> None
     write_atomically(path.with_suffix(".json"), (json.dumps(sidecar, indent=2) + "\n").encode())
 
 
-def load_checkpoint(path: Path) -> tuple[Fsrcnn, dict[str, Any]]:
+def load_checkpoint(path: Path) -> tuple[Network, dict[str, Any]]:
     """The network in evaluation mode and its sidecar.
 
     Raises OSError if a file is missing, ValueError if weights and sidecar do not fit together.

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from edge_sr.data.resample import bicubic_phases
 from edge_sr.models.native_step import NativeStep
+from edge_sr.models.network import Network
 from edge_sr.models.receptive_field import radius_of, tail_offsets
 from edge_sr.models.spec import ModelSpec
 
@@ -36,7 +37,7 @@ class BicubicBase(nn.Module):
         return functional.pixel_shuffle(functional.conv2d(padded, self.weight), self.scale)
 
 
-class Fsrcnn(nn.Module):
+class Fsrcnn(Network):
     """FSRCNN(d, s, m) on luminance: [N, 1, H, W] in [0, 1] to [N, 1, scale*H, scale*W], unclamped.
 
     Feature extraction 5x5, shrinking 1x1, m mapping layers 3x3, expanding 1x1, each with a PReLU,
@@ -74,6 +75,7 @@ class Fsrcnn(nn.Module):
         )
         self.base = BicubicBase(scale) if residual else None
         self.spec = ModelSpec(name, scale, "y", receptive_field_radius=radius_of(self))
+        self.feature_channels = (d,)
         # What computes the layers of training patches, if not PyTorch.
         self.native_step: NativeStep | None = None
 
@@ -86,11 +88,11 @@ class Fsrcnn(nn.Module):
         """The learnt layers alone, without the bicubic base."""
         return self.network_and_features(lr)[0]
 
-    def picture_and_features(self, lr: Tensor) -> tuple[Tensor, Tensor]:
-        """The picture, and the features that it was made from."""
+    def picture_and_features(self, lr: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The picture, and the expanding layer's features that it was made from."""
         sr, features = self.network_and_features(lr, with_features=True)
         assert features is not None
-        return (sr if self.base is None else sr + self.base(lr)), features
+        return (sr if self.base is None else sr + self.base(lr)), (features,)
 
     def network_and_features(
         self, lr: Tensor, *, with_features: bool = False

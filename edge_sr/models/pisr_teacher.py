@@ -6,33 +6,34 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_sr.models.fsrcnn import Fsrcnn
+from edge_sr.models.network import Network
 
 
 class PisrEncoder(nn.Sequential):
-    """HR luminance to a picture of LR size (PISR, ECCV 2020, section 3.2 and its released code).
+    """HR to a picture of LR size (PISR, ECCV 2020, section 3.2 and its released code).
 
-    [N, 1, scale*H, scale*W] to [N, 1, H, W]. Convolutions 5x5, 5x5 with stride ``scale``, 3x3 and
+    [N, C, scale*H, scale*W] to [N, C, H, W], C = ``channels``. Convolutions 5x5, 5x5 with stride ``scale``, 3x3 and
     3x3 with one-slope PReLUs between them; none after the last, as in the code.
     """
 
-    def __init__(self, scale: int, *, width: int = 56, narrow: int = 12) -> None:
+    def __init__(self, scale: int, *, channels: int = 1, width: int = 56, narrow: int = 12) -> None:
         super().__init__(
-            nn.Conv2d(1, width, 5, padding=2),
+            nn.Conv2d(channels, width, 5, padding=2),
             nn.PReLU(),
             nn.Conv2d(width, width, 5, stride=scale, padding=2),
             nn.PReLU(),
             nn.Conv2d(width, narrow, 3, padding=1),
             nn.PReLU(),
-            nn.Conv2d(narrow, 1, 3, padding=1),
+            nn.Conv2d(narrow, channels, 3, padding=1),
         )
 
 
 class PisrTeacher(nn.Module):
     """Encoder G and decoder F; the decoder has the student's architecture (PISR, fig. 2)."""
 
-    def __init__(self, decoder: Fsrcnn) -> None:
+    def __init__(self, decoder: Network) -> None:
         super().__init__()
-        self.encoder = PisrEncoder(decoder.spec.scale)
+        self.encoder = PisrEncoder(decoder.spec.scale, channels=decoder.spec.samples)
         self.decoder = decoder
 
     def forward(self, hr: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,7 +74,7 @@ class PlainTeacher(nn.Module):
 class LrTeacher(nn.Module):
     """An ordinary network as teacher, which sees what the student sees (PISR, table D)."""
 
-    def __init__(self, network: Fsrcnn) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 

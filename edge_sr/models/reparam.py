@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge_sr.models.fsrcnn import Fsrcnn
 from edge_sr.models.receptive_field import tail_offsets
+
+Layers = TypeVar("Layers", bound=nn.Module)
 
 
 class SubpixelTail(nn.Module):
@@ -96,12 +97,12 @@ class _LeakyRelu(torch.autograd.Function):
         return below, (grad * values.clamp(max=0)).sum().reshape(1)
 
 
-def use_training_form(model: Fsrcnn) -> Fsrcnn:
+def use_training_form(model: Layers) -> Layers:
     """Swap layers for forms that train faster, in place; parameters and their names are shared."""
-    if isinstance(model.tail, nn.ConvTranspose2d):
-        model.tail = SubpixelTail(model.tail)
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
+            if isinstance(child, nn.ConvTranspose2d) and child.out_channels == 1:
+                setattr(parent, name, SubpixelTail(child))
             if isinstance(child, nn.PReLU) and child.num_parameters == 1:
                 setattr(parent, name, SharedPRelu(child))
     return model

@@ -45,7 +45,7 @@ def network(name: str, scale: int, options: dict[str, int]) -> Fsrcnn:
 def gradients(model: Fsrcnn, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
     """Of a loss that uses the picture and the features."""
     model.zero_grad()
-    sr, features = model.picture_and_features(lr)
+    sr, (features,) = model.picture_and_features(lr)
     ((sr - hr).square().mean() + 0.1 * features.square().mean()).backward()
     return {"picture": sr.detach(), "features": features.detach()} | {
         name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None
@@ -105,7 +105,7 @@ def test_threads_change_no_bit() -> None:
 def test_terms_may_be_differentiated_one_after_the_other() -> None:
     model = network("fsrcnn_residual", 2, {"d": 8, "s": 4, "m": 1})
     model.native_step = NativeStep(model, (16, 16), threads=1)
-    sr, features = model.picture_and_features(torch.rand(2, 1, 16, 16))
+    sr, (features,) = model.picture_and_features(torch.rand(2, 1, 16, 16))
     weight = model.shrink[0].weight
     terms = sr.mean(), features.mean()
     apart = [torch.autograd.grad(term, weight, retain_graph=True)[0] for term in terms]
