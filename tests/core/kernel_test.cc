@@ -314,6 +314,7 @@ void check_tail(const Family &family, int scale, bool is_transposed) {
 
 TEST(tail_equals_its_definition_at_every_scale) {
   for_each_family([](const Family &family) {
+    check_tail(family, 1, false);  // behind an enlargement
     for (int scale = 2; scale <= 4; ++scale) {
       check_tail(family, scale, false);
       check_tail(family, scale, true);

@@ -45,7 +45,8 @@ class Engine::Impl {
   Impl(const Network &network, Precision wanted)
       : precision(available(wanted)),
         kernels(kernels::select_family(lane_type_of(precision))),
-        chain(build_chain(network, lane_type_of(precision))) {
+        chain(build_chain(network, lane_type_of(precision))),
+        radius(network.radius()) {
     // Narrow columns would compute their halo more often than they save.
     const int narrowest = 16 * chain.radius;
     const auto fitting = static_cast<int>(cache_budget() / bytes_per_column(chain));
@@ -64,18 +65,21 @@ class Engine::Impl {
   const Precision precision;
   const RowKernels *const kernels;
   const Chain chain;
+  const int radius;  // in LR pixels
 
  private:
   void plan(const ConstPlane &lr, int workers, std::int32_t tile_size) {
-    TileLimits limits{widest_core_, lr.height, workers};
+    const std::int32_t width = lr.width * chain.enlargement;
+    const std::int32_t height = lr.height * chain.enlargement;
+    TileLimits limits{widest_core_, height, workers};
     if (tile_size > 0) {
-      const std::int32_t core = std::max(1, tile_size - 2 * chain.radius);
+      const std::int32_t core = std::max(1, tile_size * chain.enlargement - 2 * chain.radius);
       limits = {core, core, 1};
     }
-    plan_tiles(lr.width, lr.height, limits, &tiles_);
+    plan_tiles(width, height, limits, &tiles_);
     std::int32_t widest = 0;
     for (const Tile &tile : tiles_) widest = std::max(widest, tile.x1 - tile.x0);
-    const std::int32_t window = std::min(lr.width, widest + 2 * chain.radius);
+    const std::int32_t window = std::min(width, widest + 2 * chain.radius);
     if (scratch_.size() < static_cast<std::size_t>(workers)) {
       scratch_.resize(static_cast<std::size_t>(workers));
     }
@@ -107,6 +111,6 @@ EngineInfo Engine::info() const { return {name_of(precision()), "cpu", isa(), sc
 Precision Engine::precision() const noexcept { return impl_->precision; }
 const char *Engine::isa() const noexcept { return impl_->kernels->isa; }
 int Engine::scale() const noexcept { return impl_->chain.scale; }
-int Engine::radius() const noexcept { return impl_->chain.radius; }
+int Engine::radius() const noexcept { return impl_->radius; }
 
 }  // namespace esr::native
