@@ -51,7 +51,9 @@ def read_native(data: bytes) -> NativeFile:
         array = np.frombuffer(values[begin:end], _TYPES[entry["dtype"]])
         layers[int(index)][tensor] = array.reshape(entry["shape"])
     upsamples_first = network.get("head", "none") == "bicubic"
-    return NativeFile(network["scale"], network["base"] == "bicubic", tuple(layers), upsamples_first)
+    return NativeFile(
+        network["scale"], network["base"] == "bicubic", tuple(layers), upsamples_first
+    )
 
 
 def run_float(file: NativeFile, lr: Array) -> Array:

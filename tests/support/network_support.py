@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from edge_sr.models import build_model
 from edge_sr.models.checkpoint import save_checkpoint
-from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
+from edge_sr.models.fsrcnn import BicubicBase, Fsrcnn, start_from_bicubic
 
 
 def tiny_network(
@@ -31,3 +32,30 @@ def write_tiny_checkpoint(
     path = folder / f"{name}-x{scale}.safetensors"
     save_checkpoint(path, tiny_network(name, scale, seed=seed), {})
     return path
+
+
+class TinyVdsr(nn.Module):
+    """VDSR with ``depth`` layers of ``width`` channels: a chain on the enlarged picture.
+
+    ``is_residual`` adds that picture, as VDSR does and SRCNN does not.
+    """
+
+    def __init__(
+        self, scale: int, *, width: int = 10, depth: int = 5, is_residual: bool = True
+    ) -> None:
+        super().__init__()
+        torch.manual_seed(scale)
+        widths = [1, *[width] * (depth - 1), 1]
+        convs = [
+            nn.Conv2d(before, after, 3, padding=1)
+            for before, after in zip(widths, widths[1:], strict=False)
+        ]
+        self.base = BicubicBase(scale)
+        self.layers = nn.Sequential(*(m for conv in convs[:-1] for m in (conv, nn.ReLU())))
+        self.tail, self.is_residual = convs[-1], is_residual
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Upscale a batch of planes."""
+        picture = self.base(lr)
+        learnt: Tensor = self.tail(self.layers(picture))
+        return picture + learnt if self.is_residual else learnt
