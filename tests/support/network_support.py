@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -46,10 +47,7 @@ class TinyVdsr(nn.Module):
         super().__init__()
         torch.manual_seed(scale)
         widths = [1, *[width] * (depth - 1), 1]
-        convs = [
-            nn.Conv2d(before, after, 3, padding=1)
-            for before, after in zip(widths, widths[1:], strict=False)
-        ]
+        convs = [nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths)]
         self.base = BicubicBase(scale)
         self.layers = nn.Sequential(*(m for conv in convs[:-1] for m in (conv, nn.ReLU())))
         self.tail, self.is_residual = convs[-1], is_residual
