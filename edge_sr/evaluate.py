@@ -5,8 +5,11 @@
 Without a file it scores the shipped student of --scale; with --bicubic the bicubic row alone.
 Checkpoints run in float, as the papers do. Bundles take and return 8 bits, so the LR luminance is
 rounded first. An .onnx file takes float samples in [0, 1], unless its input is uint8 or its name
-ends in .f32.onnx (grey levels 0..255). RGB networks are scored by protocol C. The last line of
-stdout is JSON.
+ends in .f32.onnx (grey levels 0..255). RGB networks are scored by protocol C.
+
+--table prints the papers' scores beside ours, of the data set that the folder is named after (Set5,
+Set14, B100, Urban100, Manga109); without a file, ours are all shipped students of the scale. The
+last line of stdout is JSON.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from edge_sr.metrics.protocols import (
     score_luma_upscaler,
     score_rgb_upscaler,
 )
+from edge_sr.metrics.published import Published, published_scores, table_lines
 
 # Upscales LR as the protocols give it: float64 luminance, or uint8 RGB for an RGB network.
 Upscale = Callable[[Any], Any]
@@ -82,6 +86,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--backend", default="auto", help="of a bundle")
     add("--threads", type=int, default=0)
     add("--bicubic", action="store_true", help="score bicubic alone")
+    add("--table", action="store_true", help="beside the scores that the papers print")
     add("--json", action="store_true", help="only the JSON line on stdout")
     args = parser.parse_args(argv)
     if args.bicubic and args.model:
@@ -94,6 +99,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     paths = list_images(args.data)
     with opened_model(args) as opened:
         protocol = opened.protocol(args.protocol)
+        theirs = published_scores(args.data.resolve().name, opened.scale) if args.table else []
         rows = opened.rows(protocol)
         per_image: list[dict[str, Any]] = []
         for path in paths:
@@ -104,15 +110,27 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 row = {"image": path.name, "name": name, "precision": precision}
                 per_image.append({**row, **vars(score(image))})
     results = [_mean(per_image, name, precision) for name, precision, _ in rows]
-    if not args.json:
+    if args.table and not args.json:
+        title = f"{args.data.resolve().name} x{opened.scale}"
+        print("\n".join(table_lines(title, _as_published(results, protocol), theirs)))  # noqa: T201
+    elif not args.json:
         _print_table(paths, per_image, results)
+    published = {"published": [asdict(row) for row in theirs]} if args.table else {}
     return {
         "data": str(args.data),
         "scale": opened.scale,
         "protocol": protocol,
         "results": results,
         "per_image": per_image,
+        **published,
     }
+
+
+def _as_published(results: list[dict[str, Any]], protocol: str) -> list[Published]:
+    return [
+        Published("ours", "", f"{r['name']} {r['precision']}", protocol, r["psnr"], r["ssim"], "")
+        for r in results
+    ]
 
 
 @contextmanager
@@ -125,8 +143,21 @@ def opened_model(args: argparse.Namespace) -> Iterator[Opened]:
             yield opened
     elif args.model is not None and args.model.suffix == ".onnx":
         yield _opened_onnx(args.model, args.scale, args.threads)
+    elif args.table and args.model is None:
+        yield _opened_shipped(args.scale or 2, args.threads)
     else:
         yield _opened_checkpoint(args.model, args.scale, args.threads)
+
+
+def _opened_shipped(scale: int, threads: int) -> Opened:
+    """Every student of a scale that comes with the package, named after its file."""
+    from edge_sr.models.checkpoint import WEIGHTS
+
+    found = []
+    for path in sorted(WEIGHTS.glob(f"*-x{scale}.safetensors")):
+        ((_, precision, upscale),) = _opened_checkpoint(path, scale, threads).upscalers
+        found.append((path.stem, precision, upscale))
+    return Opened(scale, "y", found)
 
 
 def _opened_checkpoint(path: Path | None, scale: int | None, threads: int) -> Opened:
