@@ -141,7 +141,7 @@ def _read_teacher(run: Path, teacher: nn.Module, config: RunConfig) -> None:
         raise FileNotFoundError(f"{run} holds no finished teacher ({TEACHER_FILE})")
     try:
         theirs = json.loads((run / "run.json").read_text())["config"]
-        for name in ("model", "scale", "shared_prelu", "teacher_form"):
+        for name in ("model", "model_options", "scale", "teacher_form"):
             if theirs[name] != getattr(config, name):
                 raise ValueError(f"its {name} is {theirs[name]}, not {getattr(config, name)}")
         teacher.load_state_dict(load(file.read_bytes()))
@@ -192,8 +192,7 @@ def versions() -> dict[str, str]:
 
 
 def _fresh_network(config: RunConfig) -> Network:
-    options = {} if config.shared_prelu else {"shared_prelu": False}
-    model = build_model(config.model, config.scale, **options)
+    model = build_model(config.model, config.scale, **config.model_options)
     if config.start == "bicubic" and isinstance(model, Fsrcnn):
         start_from_bicubic(model)
     if config.init is not None:

@@ -286,3 +286,34 @@ def test_config_round_trip_through_json() -> None:
     assert RunConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     with pytest.raises(ValueError, match="differ from this version"):
         RunConfig.from_json({"seed": 1})
+
+
+def test_model_options_reach_the_network_and_its_checkpoint(tmp_path: Path, data: Path) -> None:
+    options = ["--model-option", "d=8", "--model-option", "shared_prelu=false"]
+    short = ["--method", "baseline", "--iterations", "2"]
+    assert train(tmp_path / "run", data, *short, *options) == 0
+    model, _ = load_checkpoint(tmp_path / "run" / "student.safetensors")
+    assert model.options == {"d": 8, "s": 12, "m": 4, "shared_prelu": False}
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("d", "is not NAME=VALUE"), ("d=[1]", "is no number"), ("d=x=1", "")],
+)
+def test_a_model_option_that_is_none_is_refused(
+    option: str, message: str, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = ["--method", "baseline", "--iterations", "2", "--model-option", option]
+    try:
+        code = train(tmp_path / "run", data, *short)
+    except SystemExit as stopped:
+        code = int(stopped.code or 0)
+    assert code != 0
+    assert message in capsys.readouterr().err
+
+
+def test_an_unknown_model_option_is_one_line(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path / "run", data, "--model-option", "width=3") == 1
+    assert "model fsrcnn_residual does not take these options" in capsys.readouterr().err
