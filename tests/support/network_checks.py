@@ -40,15 +40,21 @@ def reach_by_gradient(network: Network) -> tuple[tuple[int, int], tuple[int, int
 
 
 @torch.no_grad()
-def tiling_error(network: Network) -> float:
+def tiling_error(network: Network, *, missing: int = 0) -> float:
     """Largest difference between a picture made of tiles with halo and the whole one.
 
-    The tiles share no size; some lie at the picture's border, one does not reach it with its halo.
+    ``missing`` pixels of the halo are left out. Weights become He-normal, so that what is far away
+    is not lost among roundings. The tiles share no size; some lie at the picture's border, one does
+    not reach it with its halo.
     """
-    network, halo, scale = network.double(), network.spec.receptive_field_radius, network.spec.scale
-    cuts = (0, 5, halo + 5, halo + 9, 2 * halo + 14)
-    side = cuts[-1]
-    lr = picture(network, side, side)
+    network, scale = network.double(), network.spec.scale
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            torch.nn.init.kaiming_normal_(parameter)
+    radius = network.spec.receptive_field_radius
+    halo = radius - missing
+    cuts = (0, 5, radius + 5, radius + 9, 2 * radius + 14)
+    lr = picture(network, cuts[-1], cuts[-1])
     whole = network(lr)
     tiled = torch.zeros_like(whole)
     for top, bottom in pairwise(cuts):
