@@ -121,9 +121,10 @@ def load_pairs(
 class PatchSampler:
     """Random aligned crops; batch ``i`` depends on the seed and ``i`` alone.
 
-    Every ``shrink`` is equally likely, and of its pictures every crop position. Each patch is
-    flipped and transposed at random (the dihedral group of 8). ``patch_size`` is the side of the LR
-    patch in pixels. ``pattern_share`` of the patches are taken from ``patterns`` instead.
+    Every ``shrink`` is equally likely, and of its pictures every crop position. Each patch goes
+    through one of the first ``symmetries`` of :func:`transform`: 8 are the dihedral group, 2
+    nothing and a horizontal flip. ``patch_size`` is the side of the LR patch in pixels.
+    ``patterns`` are a share of the patches, in [0, 1), and what those are taken from instead.
     """
 
     def __init__(
@@ -134,8 +135,8 @@ class PatchSampler:
         patch_size: int,
         batch_size: int,
         seed: int,
-        patterns: Sequence[PicturePair] = (),
-        pattern_share: float = 0.0,
+        patterns: tuple[float, Sequence[PicturePair]] = (0.0, ()),
+        symmetries: int = 8,
     ) -> None:
         self.pairs = [p for p in pairs if min(p.lr.shape[:2]) >= patch_size]
         if not self.pairs:
@@ -144,14 +145,15 @@ class PatchSampler:
                 "give larger pictures or a smaller --patch-size"
             )
         self.scale, self.patch_size = scale, patch_size
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.symmetries = batch_size, seed, symmetries
         shrinks = sorted({pair.shrink for pair in self.pairs})
         self._photographs = [[p for p in self.pairs if p.shrink == n] for n in shrinks]
         self._groups = list(self._photographs)
-        self._shares = [(1 - pattern_share) / len(shrinks)] * len(shrinks)
-        if pattern_share:
-            self._groups.append(list(patterns))
-            self._shares.append(pattern_share)
+        share, drawn = patterns
+        self._shares = [(1 - share) / len(shrinks)] * len(shrinks)
+        if share:
+            self._groups.append(list(drawn))
+            self._shares.append(share)
         self._ends = [np.cumsum([self._positions(p) for p in group]) for group in self._groups]
 
     def counts(self) -> dict[int, int]:
@@ -171,7 +173,7 @@ class PatchSampler:
         hr = np.empty((self.batch_size, samples, size * scale, size * scale), np.float32)
         groups = rng.choice(len(self._groups), size=self.batch_size, p=self._shares)
         draws = rng.integers([self._ends[group][-1] for group in groups])
-        symmetries = rng.integers(8, size=self.batch_size)
+        symmetries = rng.integers(self.symmetries, size=self.batch_size)
         for row, (group, draw) in enumerate(zip(groups, draws, strict=True)):
             ends = self._ends[group]
             which = int(np.searchsorted(ends, draw, side="right"))

@@ -24,9 +24,9 @@ from edge_sr.atomic import write_atomically
 from edge_sr.data.color import luma_from_rgb
 from edge_sr.data.patches import PatchSampler, PicturePair, planes_of
 from edge_sr.distillation.ema import WeightAverage
+from edge_sr.distillation.optimizer import build_optimizer
 from edge_sr.distillation.pisr import Objective
-from edge_sr.distillation.schedule import cosine
-from edge_sr.distillation.soap import Soap
+from edge_sr.distillation.schedule import cosine, halving
 from edge_sr.metrics.psnr import psnr
 from edge_sr.models.fsrcnn import Fsrcnn
 
@@ -35,7 +35,11 @@ SAVE_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class StageOptions:
-    """Length, rates and rhythm of one stage."""
+    """Length, rates and rhythm of one stage.
+
+    ``halve_every`` takes the place of the cosine to ``final_learning_rate``; ``betas`` are the
+    optimiser's own where they are None.
+    """
 
     name: str
     folder: Path
@@ -48,6 +52,17 @@ class StageOptions:
     ema_decay: float
     log_every: int
     evaluate_every: int
+    halve_every: int | None = None
+    betas: tuple[float | None, float | None] = (None, None)
+
+    def learning_rate_at(self, iteration: int) -> float:
+        """The rate of an iteration, counted from 0."""
+        first, warm_up = self.learning_rate, self.warm_up
+        if self.halve_every is not None:
+            every = self.halve_every
+            return halving(iteration, self.iterations, first=first, every=every, warm_up=warm_up)
+        last = self.final_learning_rate
+        return cosine(iteration, self.iterations, first=first, last=last, warm_up=warm_up)
 
 
 @dataclass(frozen=True)
@@ -79,7 +94,13 @@ class Stage:
         self.objective = objective.to(process.device)
         for parameter in objective.parameters():
             parameter.data = parameter.data.contiguous(memory_format=_layout_of(parameter))
-        self.optimizer = _optimizer_of(objective, options)
+        self.optimizer = build_optimizer(
+            options.optimizer,
+            [p for p in objective.parameters() if p.requires_grad],
+            options.learning_rate,
+            betas=options.betas,
+            weight_decay=options.weight_decay,
+        )
         self.average = WeightAverage(objective, options.ema_decay)
         self.iteration, self.seconds = 0, 0.0
         self.threads = torch.get_num_threads()
@@ -121,13 +142,7 @@ class Stage:
         self.average.swap(self.objective)
 
     def _step(self, sampler: PatchSampler) -> dict[str, float]:
-        learning_rate = cosine(
-            self.iteration,
-            self.options.iterations,
-            first=self.options.learning_rate,
-            last=self.options.final_learning_rate,
-            warm_up=self.options.warm_up,
-        )
+        learning_rate = self.options.learning_rate_at(self.iteration)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         lr, hr = (self._to_device(part) for part in sampler.batch(self.iteration))
@@ -254,15 +269,6 @@ class Stage:
         lines = self.log_file.read_text().splitlines() if self.log_file.is_file() else []
         kept = [line for line in lines if json.loads(line)["iteration"] <= self.iteration]
         write_atomically(self.log_file, "".join(line + "\n" for line in kept).encode())
-
-
-def _optimizer_of(objective: Objective, options: StageOptions) -> torch.optim.Optimizer:
-    parameters = [p for p in objective.parameters() if p.requires_grad]
-    if options.optimizer == "soap":
-        return Soap(parameters, options.learning_rate, weight_decay=options.weight_decay)
-    return torch.optim.AdamW(
-        parameters, options.learning_rate, weight_decay=options.weight_decay, foreach=True
-    )
 
 
 def _layout_of(parameter: Tensor) -> torch.memory_format:

@@ -44,6 +44,14 @@ def test_the_eight_symmetries_differ() -> None:
     assert len({transform(patch, i).tobytes() for i in range(8)}) == 8
 
 
+def test_two_symmetries_are_the_picture_and_its_horizontal_flip(tmp_path: Path) -> None:
+    (pair,) = load_pairs(sorted(write_pictures(tmp_path, 1).iterdir()), 2)
+    square = type(pair)(pair.name, pair.lr[:12, :12], pair.hr[:24, :24])
+    sampler = PatchSampler([square], 2, patch_size=12, batch_size=40, seed=0, symmetries=2)
+    drawn = {patch.tobytes() for patch in sampler.batch(0)[0][:, 0]}
+    assert drawn == {transform(square.lr, i).tobytes() for i in (0, 1)}
+
+
 def test_pictures_below_the_patch_size_are_refused(tmp_path: Path) -> None:
     pairs = load_pairs(sorted(write_pictures(tmp_path, 1).iterdir()), 2)
     with pytest.raises(ValueError, match="no picture is at least 96 px"):

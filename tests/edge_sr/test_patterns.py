@@ -33,8 +33,7 @@ def test_patterns_take_their_share_of_the_patches() -> None:
         patch_size=8,
         batch_size=1000,
         seed=0,
-        patterns=[flat(1.0), flat(1.0)],
-        pattern_share=0.2,
+        patterns=(0.2, [flat(1.0), flat(1.0)]),
     )
     assert 0.15 < float(sampler.batch(0)[0][:, 0, 0, 0].mean()) < 0.25
 

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from pictures_support import write_pictures
+from torchrun_support import run_in_two_processes
 
 from edge_sr.distillation.config import RunConfig
 from edge_sr.distillation.trainer import Stage
@@ -158,17 +155,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path, data: Path) -> None:
     options = [*SHORT.split(), "--data", str(data), "--device", "cpu", "--iterations", "6"]
     options += ["--method", "baseline"]
     assert main([*options, "--out", str(tmp_path / "one")]) == 0
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
-    command += [f"--master-port={port}", "-m", "edge_sr.train", *options]
-    subprocess.run(
-        [*command, "--out", str(tmp_path / "two")],
-        check=True,
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
-    )
+    run_in_two_processes(["-m", "edge_sr.train", *options, "--out", str(tmp_path / "two")])
     one, two = (load_checkpoint(tmp_path / n / "student.safetensors")[0] for n in ("one", "two"))
     for (name, a), b in zip(one.named_parameters(), two.parameters(), strict=True):
         assert float((a - b).detach().abs().max()) < 1e-5, name
