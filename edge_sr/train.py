@@ -25,6 +25,7 @@ from edge_sr.distillation.config import (
     SCALE_MAPS,
     STARTS,
     TEACHERS,
+    ModelOption,
     RunConfig,
 )
 
@@ -58,6 +59,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     for name in ("data", "shrinks", "h264_crf"):
         if name in args.given:
             args.given[name] = tuple(args.given[name])
+    if "model_options" in args.given:
+        try:
+            args.given["model_options"] = dict(map(_named_value, args.given["model_options"]))
+        except ValueError as error:
+            parser.error(str(error))
     if "data" not in args.given and not args.resume:
         parser.error("--data is needed, unless --resume continues a run")
     if args.threads < 0:
@@ -65,10 +71,31 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def _named_value(text: str) -> tuple[str, ModelOption]:
+    """``NAME=VALUE``, the value as JSON (16, 0.2, true) or else as text."""
+    name, separator, value = text.partition("=")
+    if not separator or not name.isidentifier():
+        raise ValueError(f"--model-option {text!r} is not NAME=VALUE")
+    try:
+        parsed = json.loads(value)
+    except json.JSONDecodeError:
+        parsed = value
+    if not isinstance(parsed, ModelOption):
+        raise ValueError(f"--model-option {text!r}: {value} is no number, truth value or text")
+    return name, parsed
+
+
 def _add_run_options(add: Callable[..., Any]) -> None:
     """The fields of ``RunConfig``; what is not typed keeps its default there."""
     add("--method", choices=METHODS, help="pisr (teacher, then student), baseline (L1), qat")
     add("--model", help="network to train, default fsrcnn_residual")
+    add(
+        "--model-option",
+        dest="model_options",
+        action="append",
+        metavar="NAME=VALUE",
+        help="of the network, such as s=16 or shared_prelu=false; may be repeated",
+    )
     add("--scale", type=int, choices=(2, 3, 4))
     add("--iterations", type=int, help="of the student, default 1000000")
     add("--teacher-iterations", type=int, help="default 1000000")
@@ -108,7 +135,6 @@ def _add_run_options(add: Callable[..., Any]) -> None:
     add("--scale-map", choices=SCALE_MAPS, help="shape of its spread, default CxHxW")
     add("--start", choices=STARTS, help="first weights: near bicubic, or PyTorch's default")
     add("--init", metavar="CHECKPOINT", help="start from these weights; any scale")
-    add("--per-channel-prelu", dest="shared_prelu", action="store_false")
     add("--ema-decay", type=float, help="weight average, 0 turns it off, default 0.999")
     add("--seed", type=int)
     add("--held-out", type=int, help="pictures kept for the PSNR curve, default 8")

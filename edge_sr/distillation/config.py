@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from edge_sr.data.compression import MAX_CRF
@@ -16,12 +17,14 @@ STARTS = ("bicubic", "default")
 # First learning rate of each optimiser, where none is given; fine-tuning by qat takes a tenth.
 LEARNING_RATES = {"soap": 3e-3, "adam": 1e-3}
 PATTERN_SHARE = 0.01
+ModelOption = int | float | bool | str
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """One training run; written to ``run.json`` and read back to resume it.
 
+    ``model_options`` are what ``build_model`` takes, such as ``{"s": 16}`` of FSRCNN.
     ``patch_size`` is the LR side in pixels. ``lambda_teacher`` weighs PISR's imitation loss on the
     encoder's picture (equation 4), ``lambda_student`` the feature loss (equation 7);
     ``teacher_form`` is hourglass, or plain for a teacher without encoder, and ``transfer`` starts
@@ -41,6 +44,7 @@ class RunConfig:
     """
 
     model: str = "fsrcnn_residual"
+    model_options: Mapping[str, ModelOption] = field(default_factory=dict)
     scale: int = 2
     method: str = "pisr"
     data: tuple[str, ...] = ()
@@ -66,7 +70,6 @@ class RunConfig:
     scale_map: str = "CxHxW"
     start: str = "bicubic"
     init: str | None = None
-    shared_prelu: bool = True
     ema_decay: float = 0.999
     seed: int = 0
     held_out: int = 8
@@ -150,7 +153,7 @@ class RunConfig:
     @staticmethod
     def from_json(values: dict[str, Any]) -> RunConfig:
         """Inverse of :meth:`to_json`; ValueError for unknown or missing keys."""
-        known = {field.name for field in fields(RunConfig)}
+        known = {option.name for option in fields(RunConfig)}
         if set(values) != known:
             raise ValueError(f"run options differ from this version's: {set(values) ^ known}")
         tuples = {name: tuple(values[name]) for name in ("data", "shrinks", "h264_crf")}

@@ -52,11 +52,11 @@ def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
     The folder receives ``run.json``, one subfolder a stage (``log.jsonl``, ``state.safetensors``),
     ``teacher.safetensors`` of PISR, ``student.safetensors`` with its sidecar and ``curves.png``.
     """
-    training, held_out = load_data(config)
-    if process.is_main:
-        _write_json(out / "run.json", {"config": config.to_json(), "versions": versions()})
     torch.manual_seed(config.seed)
     student = _fresh_network(config)
+    training, held_out = load_data(config, student.spec.channels)
+    if process.is_main:
+        _write_json(out / "run.json", {"config": config.to_json(), "versions": versions()})
     _choose_layers(student, config, process)
     stages = []
     objective: Objective = Baseline(student)
@@ -141,7 +141,7 @@ def _read_teacher(run: Path, teacher: nn.Module, config: RunConfig) -> None:
         raise FileNotFoundError(f"{run} holds no finished teacher ({TEACHER_FILE})")
     try:
         theirs = json.loads((run / "run.json").read_text())["config"]
-        for name in ("model", "scale", "shared_prelu", "teacher_form"):
+        for name in ("model", "model_options", "scale", "teacher_form"):
             if theirs[name] != getattr(config, name):
                 raise ValueError(f"its {name} is {theirs[name]}, not {getattr(config, name)}")
         teacher.load_state_dict(load(file.read_bytes()))
@@ -150,7 +150,7 @@ def _read_teacher(run: Path, teacher: nn.Module, config: RunConfig) -> None:
         raise ValueError(f"the teacher of {run} cannot be taken: {reason}") from error
 
 
-def load_data(config: RunConfig) -> tuple[list[PicturePair], list[PicturePair]]:
+def load_data(config: RunConfig, channels: str) -> tuple[list[PicturePair], list[PicturePair]]:
     """Decoded training and held-out pictures; every n-th path is held out, spread evenly.
 
     Training pictures come once for each of ``config.shrinks``, held-out ones as they are.
@@ -164,10 +164,14 @@ def load_data(config: RunConfig) -> tuple[list[PicturePair], list[PicturePair]]:
         )
     chosen = {int(i) for i in np.linspace(0, len(paths) - 1, config.held_out)}
     apart = [path for i, path in enumerate(paths) if i in chosen]
-    held_out = load_pairs(apart, config.scale, crfs=config.h264_crf)
     kept = [path for i, path in enumerate(paths) if i not in chosen]
-    training = load_pairs(kept, config.scale, shrinks=config.shrinks, crfs=config.h264_crf)
-    return training, held_out
+
+    def load(paths: Sequence[Path], shrinks: Sequence[int]) -> list[PicturePair]:
+        return load_pairs(
+            paths, config.scale, shrinks=shrinks, crfs=config.h264_crf, channels=channels
+        )
+
+    return load(kept, config.shrinks), load(apart, (1,))
 
 
 def versions() -> dict[str, str]:
@@ -188,8 +192,7 @@ def versions() -> dict[str, str]:
 
 
 def _fresh_network(config: RunConfig) -> Network:
-    options = {} if config.shared_prelu else {"shared_prelu": False}
-    model = build_model(config.model, config.scale, **options)
+    model = build_model(config.model, config.scale, **config.model_options)
     if config.start == "bicubic" and isinstance(model, Fsrcnn):
         start_from_bicubic(model)
     if config.init is not None:
@@ -271,7 +274,8 @@ def _sampler(config: RunConfig, pairs: Sequence[PicturePair], *, seed: int) -> P
     patterns: list[PicturePair] = []
     if config.share_of_patterns:
         side = max(PATTERN_SIDE, config.patch_size)
-        patterns = pattern_pairs(config.scale, PATTERNS, side=side, seed=seed)
+        channels = pairs[0].channels
+        patterns = pattern_pairs(config.scale, PATTERNS, side=side, seed=seed, channels=channels)
     return PatchSampler(
         pairs,
         config.scale,

@@ -21,11 +21,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from edge_sr.atomic import write_atomically
-from edge_sr.data.patches import PatchSampler, PicturePair
+from edge_sr.data.color import luma_from_rgb
+from edge_sr.data.patches import PatchSampler, PicturePair, planes_of
 from edge_sr.distillation.ema import WeightAverage
 from edge_sr.distillation.pisr import Objective
 from edge_sr.distillation.schedule import cosine
 from edge_sr.distillation.soap import Soap
+from edge_sr.metrics.psnr import psnr
 from edge_sr.models.fsrcnn import Fsrcnn
 
 SAVE_SECONDS = 120.0
@@ -194,13 +196,13 @@ class Stage:
         return sum(scores) / len(scores)
 
     def _score_of(self, pair: PicturePair) -> float:
-        lr = torch.from_numpy(pair.lr)[None, None].to(self.process.device)
-        hr = torch.from_numpy(pair.hr)[None, None].to(self.process.device)
-        sr = (self.objective.score(lr, hr) * 255).round().clamp(0, 255).double()
-        scale = pair.hr.shape[0] // pair.lr.shape[0]
-        inner = (..., slice(scale, -scale), slice(scale, -scale))
-        error = (sr - hr.double() * 255)[inner].square().mean()
-        return float(10 * torch.log10(255.0**2 / error))
+        lr = torch.from_numpy(planes_of(pair.lr))[None].to(self.process.device)
+        hr = torch.from_numpy(planes_of(pair.hr))[None].to(self.process.device)
+        sr = self.objective.score(lr, hr)[0].clamp(0, 1).mul(255).round()
+        pictures = [planes.movedim(0, 2).cpu().numpy() for planes in (sr, hr[0] * 255)]
+        is_rgb = pair.channels == "rgb"
+        lumas = [luma_from_rgb(p) if is_rgb else p[:, :, 0] for p in pictures]
+        return psnr(lumas[0], lumas[1], shave=pair.hr.shape[0] // pair.lr.shape[0])
 
     def _report(
         self, log: TextIO, record: dict[str, float | int], started: float, first: int

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from edge_sr.models.carn import Carn
 from edge_sr.models.fsrcnn import Fsrcnn
+from edge_sr.models.idn import Idn
 from edge_sr.models.network import Network
+from edge_sr.models.vdsr import Vdsr
 
 MODELS: dict[str, Callable[..., Network]] = {
     "fsrcnn": partial(Fsrcnn, name="fsrcnn"),
@@ -19,11 +22,17 @@ MODELS: dict[str, Callable[..., Network]] = {
         Fsrcnn, name="fsrcnn_residual_large", residual=True, d=24, s=24, m=8
     ),
     "fsrcnn_l": partial(Fsrcnn, name="fsrcnn_l", s=56),
+    "vdsr": Vdsr,
+    "idn": Idn,
+    "idn_rgb": partial(Idn, name="idn_rgb", channels="rgb"),
+    "idn_rgb_subpixel": partial(Idn, name="idn_rgb_subpixel", channels="rgb", tail="subpixel"),
+    "carn": Carn,
+    "carn_m": partial(Carn, name="carn_m", mobile=True),
 }
 
 
 def build_model(name: str, scale: int, **options: Any) -> Network:
-    """A fresh network with PyTorch's default initialisation.
+    """A fresh network with the initial weights that its class names, PyTorch's default if none.
 
     Raises ValueError for an unknown name, a scale that is not offered, or an unknown option.
     """

@@ -12,8 +12,8 @@ from edge_sr.models.network import Network
 class PisrEncoder(nn.Sequential):
     """HR to a picture of LR size (PISR, ECCV 2020, section 3.2 and its released code).
 
-    [N, C, scale*H, scale*W] to [N, C, H, W], C = ``channels``. Convolutions 5x5, 5x5 with stride ``scale``, 3x3 and
-    3x3 with one-slope PReLUs between them; none after the last, as in the code.
+    [N, C, scale*H, scale*W] to [N, C, H, W], C = ``channels``. Convolutions 5x5, 5x5 with stride
+    ``scale``, 3x3 and 3x3 with one-slope PReLUs between them; none after the last, as in the code.
     """
 
     def __init__(self, scale: int, *, channels: int = 1, width: int = 56, narrow: int = 12) -> None:

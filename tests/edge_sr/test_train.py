@@ -13,6 +13,7 @@ from pictures_support import write_pictures
 
 from edge_sr.distillation.config import RunConfig
 from edge_sr.distillation.trainer import Stage
+from edge_sr.evaluate import main as evaluate
 from edge_sr.models.checkpoint import load_checkpoint
 from edge_sr.models.quantized import activation_names
 from edge_sr.train import main, parse_args
@@ -286,3 +287,57 @@ def test_config_round_trip_through_json() -> None:
     assert RunConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     with pytest.raises(ValueError, match="differ from this version"):
         RunConfig.from_json({"seed": 1})
+
+
+def test_model_options_reach_the_network_and_its_checkpoint(tmp_path: Path, data: Path) -> None:
+    options = ["--model-option", "d=8", "--model-option", "shared_prelu=false"]
+    short = ["--method", "baseline", "--iterations", "2"]
+    assert train(tmp_path / "run", data, *short, *options) == 0
+    model, _ = load_checkpoint(tmp_path / "run" / "student.safetensors")
+    assert model.options == {"d": 8, "s": 12, "m": 4, "shared_prelu": False}
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("d", "is not NAME=VALUE"), ("d=[1]", "is no number"), ("d=x=1", "")],
+)
+def test_a_model_option_that_is_none_is_refused(
+    option: str, message: str, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = ["--method", "baseline", "--iterations", "2", "--model-option", option]
+    try:
+        code = train(tmp_path / "run", data, *short)
+    except SystemExit as stopped:
+        code = int(stopped.code or 0)
+    assert code != 0
+    assert message in capsys.readouterr().err
+
+
+def test_an_unknown_model_option_is_one_line(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path / "run", data, "--model-option", "width=3") == 1
+    assert "model fsrcnn_residual does not take these options" in capsys.readouterr().err
+
+
+def test_an_rgb_student_trains_and_is_scored_by_protocol_c(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = [f"--model-option={option}" for option in ("width=12", "d=4", "blocks=1")]
+    options = ["--method", "pisr", "--model", "idn_rgb", "--optimizer", "adam", *tiny]
+    length = ["--iterations", "40", "--teacher-iterations", "4"]
+    assert train(tmp_path / "run", data, *options, *length) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    records = [json.loads(line) for line in logs(tmp_path / "run")["student"].splitlines()]
+    losses = [record["reconstruction"] for record in records]
+    assert sum(losses[-5:]) < sum(losses[:5])
+    checkpoint = str(tmp_path / "run" / "student.safetensors")
+    held_out = tmp_path / "held_out"
+    held_out.mkdir()
+    (held_out / "00.png").write_bytes((data / "00.png").read_bytes())
+    assert evaluate([checkpoint, "--data", str(held_out), "--json"]) == 0
+    scored = json.loads(capsys.readouterr().out)
+    assert scored["protocol"] == "C"
+    assert scored["results"][1]["psnr"] == pytest.approx(summary["psnr"], abs=1e-3)
+    assert evaluate([checkpoint, "--data", str(held_out), "--protocol", "B"]) == 1
+    assert "an RGB network is scored by protocol C, not B" in capsys.readouterr().err
