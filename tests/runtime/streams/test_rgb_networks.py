@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +70,18 @@ def test_yuv4mpeg2(
     assert large.layout == small.layout
     error = large.planes[0].astype(int) - repeated(small.planes[0]).astype(int)
     assert np.abs(error).max() <= 1
+
+
+def test_pipe_to_pipe(tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    header = b"YUV4MPEG2 W24 H16 F25:1 Ip A1:1 C420mpeg2\nFRAME\n"
+    data = header + np.random.default_rng(4).integers(60, 190, 576).astype(np.uint8).tobytes()
+    (tmp_path / "a.y4m").write_bytes(data)
+    run(capsys, tmp_path / "a.y4m", tmp_path / "b.y4m", "--bundle", bundle)
+    command = [sys.executable, "-m", "runtime.upscale", "-", "-", "--bundle", str(bundle)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(command, input=data, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (tmp_path / "b.y4m").read_bytes()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
