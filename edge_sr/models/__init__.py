@@ -7,9 +7,13 @@ from functools import partial
 from typing import Any
 
 from edge_sr.models.carn import Carn
+from edge_sr.models.drn import Drn
+from edge_sr.models.edsr import Edsr
 from edge_sr.models.fsrcnn import Fsrcnn
 from edge_sr.models.idn import Idn
 from edge_sr.models.network import Network
+from edge_sr.models.rcan import Rcan
+from edge_sr.models.san import San
 from edge_sr.models.vdsr import Vdsr
 
 MODELS: dict[str, Callable[..., Network]] = {
@@ -28,6 +32,14 @@ MODELS: dict[str, Callable[..., Network]] = {
     "idn_rgb_subpixel": partial(Idn, name="idn_rgb_subpixel", channels="rgb", tail="subpixel"),
     "carn": Carn,
     "carn_m": partial(Carn, name="carn_m", mobile=True),
+    "edsr_s": partial(Edsr, name="edsr_s"),
+    "edsr_t": partial(Edsr, name="edsr_t", blocks=32, width=256, residual_scale=0.1),
+    "rcan_s": partial(Rcan, name="rcan_s"),
+    "rcan_t": partial(Rcan, name="rcan_t", blocks=20),
+    "san_s": partial(San, name="san_s"),
+    "san_t": partial(San, name="san_t", groups=20),
+    "drn": partial(Drn, name="drn"),
+    "drn_plus": partial(Drn, name="drn_plus", width=256),
 }
 
 

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edge_sr.models.edsr_frame import DIV2K_MEAN
 from edge_sr.models.network import Network
 from edge_sr.models.receptive_field import radius_of
 from edge_sr.models.spec import ModelSpec
 
-# Mean colour of DIV2K, in [0, 1].
-MEAN = (0.4488, 0.4371, 0.4040)
 # Units of a cascade, both of blocks in the network and of residual units in a block.
 UNITS = 3
 MOBILE_GROUPS = 4
@@ -113,7 +112,7 @@ class Carn(Network):
         self.blocks = Cascade([block() for _ in range(UNITS)], width)
         self.upsample = _upsampler(width, scale, MOBILE_GROUPS if mobile else 1)
         self.exit = nn.Conv2d(width, 3, 3, padding=1)
-        self.register_buffer("mean", torch.tensor(MEAN).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(DIV2K_MEAN).reshape(1, 3, 1, 1), persistent=False)
         radius = radius_of(self.entry, *self.blocks.chain(), self.upsample, self.exit)
         self.spec = ModelSpec(name, scale, "rgb", receptive_field_radius=radius)
         self.feature_channels = (width,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import torch
 from edge_sr.models import build_model
 from edge_sr.models.checkpoint import load_checkpoint, save_checkpoint
 from edge_sr.models.network import Network
+from edge_sr.models.rcan import ChannelWeights
+from export.onnx_export import export_onnx
+from export.session import GraphRunner, largest_difference
 
 
 def picture(network: Network, height: int, width: int) -> torch.Tensor:
@@ -67,6 +71,15 @@ def tiling_error(network: Network, *, missing: int = 0) -> float:
     return float((tiled - whole).abs().max() / whole.abs().max())
 
 
+@torch.no_grad()
+def open_squeezes(network: Network) -> None:
+    """Let the few channels inside channel attentions pass their ReLU."""
+    for layer in network.modules():
+        if isinstance(layer, ChannelWeights):
+            layer[0].bias.fill_(10)
+            layer[2].weight.mul_(0.1)
+
+
 def parameters_without_gradient(network: Network) -> list[str]:
     """Names of parameters that a step on a random picture would not move."""
     torch.manual_seed(0)
@@ -99,3 +112,15 @@ def layers_that_differ_by_scale(network: Network) -> set[str]:
             if key not in ours or key not in theirs or ours[key].shape != theirs[key].shape
         }
     return differing
+
+
+def export_error(network: Network, sizes: Sequence[tuple[int, int, int]]) -> float:
+    """Largest difference of the network's ONNX graph from PyTorch, over (batch, height, width)."""
+    run = GraphRunner(export_onnx(network), threads=1)
+    worst = 0.0
+    for count, height, width in sizes:
+        lr = torch.rand(count, network.spec.samples, height, width)
+        with torch.no_grad():
+            expected = network(lr).numpy()
+        worst = max(worst, largest_difference(expected, run(lr.numpy())))
+    return worst
