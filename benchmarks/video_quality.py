@@ -71,15 +71,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         options = evaluate.parse_args(
             [str(model), "--data", ".", "--threads", str(args.threads), "--json"]
         )
-        with evaluate.opened_rows(options) as (found, opened):
+        with evaluate.opened_model(options) as opened:
+            found = opened.scale
+            if opened.channels != "y":
+                raise ValueError(f"{model} upscales RGB; this compares luminance networks")
             if scale not in (0, found):
                 raise ValueError(f"{model} upscales by {found}, others by {scale}")
             if not scale:
                 scale = found
                 encoded = {name: Encoded.of(c, args.crf, scale) for name, c in clips.items()}
                 rows["bicubic"] = scored(_bicubic(scale), encoded, scale)
-            for _, precision, upscale_luma in opened:
-                assert upscale_luma is not None
+            for _, precision, upscale_luma in opened.upscalers:
                 name = f"{model.stem} {precision}"
                 rows[name] = scored(_rounded(upscale_luma), encoded, scale)
     record = {"scale": scale, "crf": args.crf, "frames": args.frames, "rows": rows}

@@ -131,7 +131,7 @@ def _row(name: str, rates: list[float]) -> dict[str, Any]:
 class LumaGraph:
     """The pipeline's upscaler over ``infer``: float grey levels [1, 1, H, W] to larger ones."""
 
-    takes_frames = False
+    channels, takes_frames = "y", False
     max_concurrency = 1
 
     def __init__(self, scale: int, infer: Callable[[Plane], Plane]) -> None:
@@ -154,6 +154,10 @@ class LumaGraph:
         location: str,
     ) -> tuple[Plane, ...]:
         """Not offered: see ``takes_frames``."""
+        raise NotImplementedError
+
+    def upscale_rgb(self, picture: Plane) -> Plane:
+        """Not offered: see ``channels``."""
         raise NotImplementedError
 
 

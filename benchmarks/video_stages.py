@@ -32,7 +32,7 @@ from runtime.cli import run_main
 from runtime.upscaler import Upscaler
 from runtime.video.encoder import PRESETS, EncodeOptions
 from runtime.video.frame import Frame, Plane
-from runtime.video.frame_upscaler import FrameUpscaler, PlaneUpscaler
+from runtime.video.frame_upscaler import PlaneUpscaler, frame_stages
 from runtime.video.pipeline import VideoJob, VideoOptions, plan_video, upscale_video
 
 STAGES = ("decode", "upscale", "encode")
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 class WaitingDevice:
     """In the place of a network on a device: waits, then repeats every sample."""
 
-    scale, takes_frames, max_concurrency = 2, True, 1
+    channels, scale, takes_frames, max_concurrency = "y", 2, True, 1
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -105,6 +105,10 @@ class WaitingDevice:
         """A wait, and every sample of all planes repeated."""
         time.sleep(self._seconds)
         return tuple(self.upscale_luma(plane, bit_depth=8) for plane in planes)
+
+    def upscale_rgb(self, picture: Plane) -> Plane:
+        """Not offered: see ``channels``."""
+        raise NotImplementedError
 
 
 def open_upscaler(args: argparse.Namespace) -> tuple[PlaneUpscaler, str]:
@@ -123,10 +127,10 @@ def measure(
     job = plan_video(
         clip, ".mp4", upscaler.scale, VideoOptions(encode=EncodeOptions(preset=preset))
     )
-    work = FrameUpscaler(job.info, job.frame_info, upscaler)
+    work = frame_stages(job.info, job.frame_info, upscaler)
     with job.open_reader() as reader:
         small = [frame for _, frame in reader.frames(range(job.plan.count))]
-    large = [work.upscale(work.resize_chroma(frame)) for frame in small]
+    large = [work.upscale(work.prepare(frame)) for frame in small]
 
     def pipeline() -> None:
         target.unlink(missing_ok=True)
@@ -134,7 +138,7 @@ def measure(
 
     parts: dict[str, Callable[[], object]] = {
         "decode": lambda: decode(job),
-        "upscale": lambda: [work.upscale(work.resize_chroma(frame)) and None for frame in small],
+        "upscale": lambda: [work.upscale(work.prepare(frame)) and None for frame in small],
         "encode": lambda: encode(job, large),
         "pipeline": pipeline,
     }

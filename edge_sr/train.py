@@ -13,20 +13,25 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from edge_sr.cli import run_main
 from edge_sr.distillation.config import (
+    AUGMENTATIONS,
     IMITATION_LOSSES,
     LEARNING_RATES,
     METHODS,
+    OPTION_NAMES,
     SCALE_MAPS,
+    SCHEDULES,
     STARTS,
     TEACHERS,
+    TUPLES,
+    ModelOption,
     RunConfig,
 )
+from edge_sr.distillation.lsfd_options import FITNET_FORMS, NORM_AXES, POOLINGS, REDUCTIONS
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -41,7 +46,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--data", nargs="+", metavar="DIR", help="folders of training pictures")
     add("--out", type=Path, required=True, help="run folder")
     add("--resume", action="store_true", default=False, help="go on with the run in --out")
-    _add_run_options(add)
+    _add_data_options(add)
+    _add_optimiser_options(add)
+    _add_imitation_options(add)
+    _add_lsfd_options(add)
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add(
         "--no-native-step",
@@ -53,11 +61,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--threads", type=int, default=0, help="CPU threads, 0 for PyTorch's choice")
     add("--json", action="store_true", default=False, help="only the JSON line on stdout")
     args = parser.parse_args(argv)
-    names = {field.name for field in fields(RunConfig)}
-    args.given = {k: v for k, v in vars(args).items() if k in names}
-    for name in ("data", "shrinks", "h264_crf"):
-        if name in args.given:
-            args.given[name] = tuple(args.given[name])
+    given = {k: v for k, v in vars(args).items() if k in OPTION_NAMES}
+    args.given = {k: tuple(v) if k in TUPLES else v for k, v in given.items()}
+    if "model_options" in args.given:
+        try:
+            args.given["model_options"] = dict(map(_named_value, args.given["model_options"]))
+        except ValueError as error:
+            parser.error(str(error))
     if "data" not in args.given and not args.resume:
         parser.error("--data is needed, unless --resume continues a run")
     if args.threads < 0:
@@ -65,23 +75,46 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def _add_run_options(add: Callable[..., Any]) -> None:
-    """The fields of ``RunConfig``; what is not typed keeps its default there."""
-    add("--method", choices=METHODS, help="pisr (teacher, then student), baseline (L1), qat")
+def _named_value(text: str) -> tuple[str, ModelOption]:
+    """``NAME=VALUE``, the value as JSON (16, 0.2, true) or else as text."""
+    name, separator, value = text.partition("=")
+    if not separator or not name.isidentifier():
+        raise ValueError(f"--model-option {text!r} is not NAME=VALUE")
+    try:
+        parsed = json.loads(value)
+    except json.JSONDecodeError:
+        parsed = value
+    if not isinstance(parsed, ModelOption):
+        raise ValueError(f"--model-option {text!r}: {value} is no number, truth value or text")
+    return name, parsed
+
+
+def _add_data_options(add: Callable[..., Any]) -> None:
+    """Here and below, what is not typed keeps its default in ``RunConfig``."""
+    add(
+        "--method",
+        choices=METHODS,
+        help="pisr (teacher, then student; default), lsfd (a network's picture and features are "
+        "imitated), baseline (L1), qat",
+    )
     add("--model", help="network to train, default fsrcnn_residual")
+    add(
+        "--model-option",
+        dest="model_options",
+        action="append",
+        metavar="NAME=VALUE",
+        help="of the network, such as s=16 or shared_prelu=false; may be repeated",
+    )
     add("--scale", type=int, choices=(2, 3, 4))
-    add("--iterations", type=int, help="of the student, default 1000000")
-    add("--teacher-iterations", type=int, help="default 1000000")
-    add("--batch-size", type=int, help="over all processes, default 16")
-    add("--patch-size", type=int, help="side of an LR patch in pixels, default 96")
+    add("--patch-size", type=int, help="side of an LR patch in pixels, default 96, lsfd 48")
     add(
         "--shrinks",
         type=int,
         nargs="+",
         metavar="N",
-        help="use each picture at 1/N of its size, default 1 2 4",
+        help="use each picture at 1/N of its size, default 1 2 4, lsfd 1",
     )
-    add("--pattern-share", type=float, help="of synthetic patches, default 0.01, qat 0")
+    add("--pattern-share", type=float, help="of synthetic patches, default 0.01, lsfd and qat 0")
     add(
         "--h264-crf",
         type=int,
@@ -89,31 +122,77 @@ def _add_run_options(add: Callable[..., Any]) -> None:
         metavar="CRF",
         help="LR is a frame of H.264 clips of these CRF, 0 lossless; default 0 alone",
     )
-    add("--optimizer", choices=tuple(LEARNING_RATES), help="default soap")
-    add("--learning-rate", type=float, help="at the start, default 3e-3 for soap, 1e-3 for adam")
-    add("--final-learning-rate", type=float, help="at the end of the cosine, default 1e-5")
-    add("--warm-up", type=int, metavar="ITERATIONS", help="of rising rate, default 200")
-    add("--weight-decay", type=float, help="decoupled, default 0")
-    add("--lambda-teacher", type=float, help="weight of the teacher's imitation loss, 1e-4")
-    add("--teacher", metavar="PATH", help="run with a finished teacher, or checkpoint of a network")
-    add("--teacher-form", choices=TEACHERS, help="with the encoder, default, or fed with HR")
-    add("--no-transfer", dest="transfer", action="store_false", help="start as without a teacher")
-    add("--lambda-student", type=float, help="weight of the feature loss, default 1e-6")
-    add("--lambda-float", type=float, help="of qat: weight of the float student, default 1")
     add(
-        "--imitation-loss",
-        choices=IMITATION_LOSSES,
-        help="feature loss, default laplace; output: a --teacher CHECKPOINT's picture",
+        "--augmentation",
+        choices=tuple(AUGMENTATIONS),
+        help="all 8 symmetries of the square, default, or horizontal flips alone, lsfd's",
     )
-    add("--scale-map", choices=SCALE_MAPS, help="shape of its spread, default CxHxW")
-    add("--start", choices=STARTS, help="first weights: near bicubic, or PyTorch's default")
-    add("--init", metavar="CHECKPOINT", help="start from these weights; any scale")
-    add("--per-channel-prelu", dest="shared_prelu", action="store_false")
-    add("--ema-decay", type=float, help="weight average, 0 turns it off, default 0.999")
     add("--seed", type=int)
     add("--held-out", type=int, help="pictures kept for the PSNR curve, default 8")
     add("--log-every", type=int, metavar="ITERATIONS")
     add("--evaluate-every", type=int, metavar="ITERATIONS")
+
+
+def _add_optimiser_options(add: Callable[..., Any]) -> None:
+    add("--iterations", type=int, help="of the student, default 1000000, lsfd 300000")
+    add("--teacher-iterations", type=int, help="default 1000000")
+    add("--batch-size", type=int, help="over all processes, default 16")
+    add("--optimizer", choices=tuple(LEARNING_RATES), help="default soap, lsfd adam")
+    add("--beta1", type=float, help="of the optimizer's averages, default 0.95 soap, 0.9 adam")
+    add("--beta2", type=float, help="default 0.95 soap, 0.999 adam, lsfd 0.99")
+    add(
+        "--learning-rate",
+        type=float,
+        help="at the start, default 3e-3 for soap, 1e-3 for adam, lsfd 1e-4",
+    )
+    add("--schedule", choices=SCHEDULES, help="of the learning rate, default cosine, lsfd halve")
+    add("--final-learning-rate", type=float, help="at the end of the cosine, default 1e-5")
+    add("--halve-every", type=int, metavar="ITERATIONS", help="of schedule halve, default 150000")
+    add("--warm-up", type=int, metavar="ITERATIONS", help="of rising rate, default 200, lsfd 0")
+    add("--weight-decay", type=float, help="decoupled, default 0")
+    add("--ema-decay", type=float, help="weight average, 0 turns it off, default 0.999, lsfd 0")
+    add("--start", choices=STARTS, help="first weights: near bicubic, or PyTorch's default")
+    add("--init", metavar="CHECKPOINT", help="start from these weights; any scale")
+
+
+def _add_imitation_options(add: Callable[..., Any]) -> None:
+    add("--teacher", metavar="PATH", help="run with a finished teacher, or checkpoint of a network")
+    add("--teacher-form", choices=TEACHERS, help="with the encoder, default, or fed with HR")
+    add("--lambda-teacher", type=float, help="weight of the teacher's imitation loss, 1e-4")
+    add("--no-transfer", dest="transfer", action="store_false", help="start as without a teacher")
+    add(
+        "--imitation-loss",
+        choices=tuple(dict.fromkeys(name for names in IMITATION_LOSSES.values() for name in names)),
+        help="on features; of pisr, default laplace (output: a --teacher CHECKPOINT's picture): "
+        f"{' '.join(IMITATION_LOSSES['pisr'])}; of lsfd, default lsfd: "
+        f"{' '.join(IMITATION_LOSSES['lsfd'])}",
+    )
+    add("--lambda-student", type=float, help="its weight, default 1e-6, lsfd 10 (FAKD's)")
+    add("--scale-map", choices=SCALE_MAPS, help="shape of laplace's spread, default CxHxW")
+    add("--lambda-float", type=float, help="of qat: weight of the float student, default 1")
+
+
+def _add_lsfd_options(add: Callable[..., Any]) -> None:
+    add("--alpha", type=float, help="of lsfd: HR's share of the pictures' loss, default 0.5")
+    add("--alpha1", type=float, help="weight of lfd and the normalized fitnet, default 2000")
+    add(
+        "--alpha2",
+        type=float,
+        help="weight of lsfd, the paper's is 10; default: as large as the pictures' loss",
+    )
+    add("--norm-axis", choices=NORM_AXES, help="features have norm 1 per sample (chw) or position")
+    add("--reduction", choices=REDUCTIONS, help="over the elements of a sample, default mean")
+    add("--attention-pooling", choices=POOLINGS, help="of lsfd's attention, default mean")
+    add("--attention-gradient", action="store_true", help="through lsfd's attention, default none")
+    add("--fft-weight", type=float, help="of the pictures' distance in frequencies, default 0")
+    add(
+        "--positions",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="features that are compared, 1 the first, default all",
+    )
+    add("--fitnet-form", choices=FITNET_FORMS, help="compared as by lfd, default, or squared")
 
 
 def configure(args: argparse.Namespace) -> RunConfig:
@@ -124,7 +203,7 @@ def configure(args: argparse.Namespace) -> RunConfig:
             raise ValueError(
                 f"{args.out} holds a run already; add --resume, or choose another --out"
             )
-        return RunConfig(**args.given)
+        return RunConfig.of(args.given)
     if not file.is_file():
         raise FileNotFoundError(f"{args.out} holds no run to resume")
     try:
@@ -132,10 +211,10 @@ def configure(args: argparse.Namespace) -> RunConfig:
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is damaged: {error}") from error
     for name, value in args.given.items():
-        if getattr(config, name) != value:
+        if config.option(name) != value:
             raise ValueError(
                 f"--{name.replace('_', '-')} {value} contradicts the run, "
-                f"which has {getattr(config, name)}; leave it out"
+                f"which has {config.option(name)}; leave it out"
             )
     return config
 

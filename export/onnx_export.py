@@ -14,20 +14,20 @@ from export.graph import IR_VERSION, OPSET, copy_of, finish
 from export.heads import INPUT, OUTPUT
 
 if TYPE_CHECKING:
-    from torch import nn
+    from edge_sr.models.network import Network
 
 # What the first constant input of an operator is called.
 _ROLES = {"PRelu": "slope", "Pad": "pads"}
 
 
-def export_onnx(network: nn.Module) -> onnx.ModelProto:
-    """The network for [N, 1, H, W] luminance in [0, 1], weights inside, all three axes free.
+def export_onnx(network: Network) -> onnx.ModelProto:
+    """The network for [N, C, H, W] in [0, 1], weights inside, all axes but the channels free.
 
     Nodes and tensors are named after the layers; the same weights give the same bytes.
     """
     import torch
 
-    example = torch.zeros(2, 1, 19, 23)
+    example = torch.zeros(2, network.spec.samples, 19, 23)
     with _quiet():
         program = torch.onnx.export(
             network.eval(),

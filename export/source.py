@@ -13,7 +13,8 @@ from edge_sr.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     import onnx
-    from torch import nn
+
+    from edge_sr.models.network import Network
 
 DEFAULT_MODEL, DEFAULT_SCALE = "fsrcnn_residual", 2
 
@@ -28,7 +29,7 @@ class Source:
     path: Path
     sha256: str
     spec: ModelSpec
-    network: nn.Module | None = None
+    network: Network | None = None
     graph: onnx.ModelProto | None = None
     sidecar: dict[str, Any] = field(default_factory=dict)
     int8: Source | None = None

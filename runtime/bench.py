@@ -2,10 +2,10 @@
 
     python -m runtime.bench fsrcnn-x2-int8.esr --size 640x360
 
-One luminance frame in flight, whole and tiled, for each precision. The configurations take turns
-in short bursts, so that a change of clock or load meets all alike. Power mode, clocks, temperatures
-and power are recorded before and after, as far as the machine tells them. stdout ends with one JSON
-line; --out also writes it to a file.
+One frame in flight, of luminance or RGB as the network takes it, whole and tiled, for each
+precision. The configurations take turns in short bursts, so that a change of clock or load meets
+all alike. Power mode, clocks, temperatures and power are recorded before and after, as far as the
+machine tells them. stdout ends with one JSON line; --out also writes it to a file.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     precisions = args.precision.split(",") if args.precision else list(manifest.precisions)
     tile_sizes = [0] + ([args.tile_size] if args.tile_size and manifest.tileable else [])
     width, height = args.size
-    frame = moving_texture(width, height)
+    frame = moving_texture(width, height, manifest.channels)
     device, before = {**device_facts(), **fixed_state()}, momentary_state()
     with _opened(args, precisions, tile_sizes) as cases:
         for case in cases:
@@ -118,14 +118,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def moving_texture(width: int, height: int) -> NDArray[np.uint8]:
-    """A synthetic luminance frame with edges and grain, so that no value path is idle."""
+def moving_texture(width: int, height: int, channels: str = "y") -> NDArray[np.uint8]:
+    """A synthetic frame with edges and grain, so that no value path is idle: HxW, or HxWx3 RGB."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:height, 0:width]
     plane = 120 + 60 * np.sin(x / 7.0) * np.cos(y / 11.0) + rng.normal(0, 8, (height, width))
     plane[(x // 40 + y // 40) % 5 == 0] += 60
     frame: NDArray[np.uint8] = np.clip(plane, 16, 235).astype(np.uint8)
-    return frame
+    if channels == "y":
+        return frame
+    return np.dstack([frame, np.roll(frame, 3, axis=1), 255 - frame])
 
 
 @contextmanager
@@ -169,7 +171,7 @@ def _take_turn(case: Case, frame: NDArray[np.uint8], samples: int, seconds: floa
     if not _is_short(case, samples, seconds):
         return
     time.sleep(_PAUSE_S)
-    case.upscaler.upscale_luma(frame)
+    case.upscaler.upscale_timed(frame)
     end = time.perf_counter() + _BURST_S
     while _is_short(case, samples, seconds) and time.perf_counter() < end:
         _sample(case, frame)
@@ -177,7 +179,7 @@ def _take_turn(case: Case, frame: NDArray[np.uint8], samples: int, seconds: floa
 
 def _sample(case: Case, frame: NDArray[np.uint8]) -> float:
     started = time.perf_counter()
-    engine = case.upscaler.upscale_luma_timed(frame)
+    engine = case.upscaler.upscale_timed(frame)
     case.samples.append(time.perf_counter() - started)
     case.engine.append(engine)
     return case.samples[-1]
@@ -210,6 +212,7 @@ def _row(case: Case, size: tuple[int, int]) -> dict[str, Any]:
         "provider": info.provider,
         "version": info.version,
         "precision": info.precision,
+        "channels": case.upscaler.channels,
         "threads": info.threads,
         "width": size[0],
         "height": size[1],

@@ -24,11 +24,11 @@ from runtime.backends.tensorrt_plan import (
 )
 from runtime.bench import parse_size
 from runtime.cli import run_main
-from runtime.errors import UnsupportedError
 from runtime.installed import installed_bundle
 from runtime.manifest import Manifest, model_file, read_manifest
 from runtime.plan_cache import PlanCache
 from runtime.progress import format_duration
+from runtime.tiling import check_tile_size
 
 PRECISIONS = ("fp32", "fp16", "int8")
 DEFAULT_SIZE = (640, 360)
@@ -150,14 +150,12 @@ class _BuildLine:
 
 def _profile(args: argparse.Namespace, manifest: Manifest) -> Profile:
     if not args.tile_size:
-        return frame_profile(*(args.size or DEFAULT_SIZE))
-    if not manifest.tileable:
-        raise UnsupportedError(f"{manifest.model} has global operations and cannot be tiled")
-    if args.tile_size <= 2 * manifest.receptive_field_radius:
-        raise ValueError(
-            f"tile size {args.tile_size} leaves no core with halo {manifest.receptive_field_radius}"
-        )
-    return tile_profile(args.tile_size, args.batch)
+        width, height = (manifest.padded(side) for side in args.size or DEFAULT_SIZE)
+        return frame_profile(width, height, manifest.channel_count)
+    check_tile_size(args.tile_size, manifest)
+    return tile_profile(
+        args.tile_size, args.batch, manifest.channel_count, least=manifest.size_multiple
+    )
 
 
 def _precisions(args: argparse.Namespace, manifest: Manifest) -> list[str]:

@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "scale": manifest.scale,
         "channels": manifest.channels,
         "receptive_field_radius": manifest.receptive_field_radius,
+        "size_multiple": manifest.size_multiple,
+        "tileable": manifest.tileable,
         "precisions": list(manifest.precisions),
         "default_precision": manifest.default_precision,
         "bytes": sum(entry.bytes for entry in manifest.files.values()),
@@ -74,10 +76,12 @@ def backend_facts(name: str, bundle: Path, manifest: Manifest) -> dict[str, Any]
 
 
 def _print_facts(facts: dict[str, Any]) -> None:
+    kind = "RGB" if facts["channels"] == "rgb" else "luminance"
+    windows = f"halo {facts['receptive_field_radius']} px" if facts["tileable"] else "not tileable"
     lines = [
-        f"{facts['bundle']}: {facts['model']} x{facts['scale']}, all files intact",
+        f"{facts['bundle']}: {facts['model']} x{facts['scale']} on {kind}, all files intact",
         f"precisions {' '.join(facts['precisions'])} (default {facts['default_precision']}), "
-        f"halo {facts['receptive_field_radius']} px, {facts['bytes'] / 1e6:.2f} MB",
+        f"{windows}, {facts['bytes'] / 1e6:.2f} MB",
     ]
     for precision, quality in facts["quality"].items():
         if isinstance(quality, dict) and "psnr" in quality and "drop_db" in quality:

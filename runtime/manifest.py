@@ -32,7 +32,10 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Facts about a bundle. ``channels`` is ``y`` or ``rgb``; the radius is in LR pixels."""
+    """Facts about a bundle. ``channels`` is ``y`` or ``rgb``; the radius is in LR pixels.
+
+    The sides of what a graph is given divide by ``size_multiple``.
+    """
 
     model: str
     scale: int
@@ -47,6 +50,20 @@ class Manifest:
     latency: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def channel_count(self) -> int:
+        """Planes of a picture that the network takes."""
+        return 3 if self.channels == "rgb" else 1
+
+    @property
+    def halo(self) -> int:
+        """What a window needs around its core: the radius, in whole size multiples."""
+        return self.padded(self.receptive_field_radius)
+
+    def padded(self, length: int) -> int:
+        """A length in LR pixels, or the next one that divides by the size multiple."""
+        return -(-length // self.size_multiple) * self.size_multiple
 
     @property
     def digest(self) -> str:

@@ -59,12 +59,12 @@ def _taps(length: int, out_length: int, phase: float) -> tuple[Plane, NDArray[np
     radius = 2.0 / stretch
     first = np.ceil(centre - radius).astype(np.intp)
     index = first[:, None] + np.arange(int(np.ceil(2 * radius)) + 1)[None, :]
-    weights = _cubic(stretch * (centre[:, None] - index))
+    weights = cubic(stretch * (centre[:, None] - index))
     weights /= weights.sum(axis=1, keepdims=True)
     return weights.astype(np.float32), np.clip(index, 0, length - 1)
 
 
-def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Cubic convolution kernel with a = -0.5 (Keys 1981)."""
     x = np.abs(x)
     inner = (1.5 * x - 2.5) * x * x + 1.0

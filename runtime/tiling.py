@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.errors import UnsupportedError
+from runtime.manifest import Manifest
+
 Plane = NDArray[Any]
 
 
@@ -67,6 +70,30 @@ def plan_tiles(width: int, height: int, *, tile_size: int, halo: int) -> list[Ti
     ]
 
 
+def check_tile_size(tile_size: int, manifest: Manifest) -> None:
+    """Refuse windows that a network cannot run in; 0 is whole frames.
+
+    Raises ValueError, UnsupportedError if the network sees the whole picture.
+    """
+    halo = manifest.halo
+    if tile_size < 0:
+        raise ValueError(f"tile size {tile_size} must not be negative")
+    if tile_size and not manifest.tileable:
+        raise UnsupportedError(
+            f"{manifest.model} has global operations and cannot be tiled; it runs whole frames"
+        )
+    if tile_size and tile_size <= 2 * halo:
+        raise ValueError(
+            f"tile size {tile_size} leaves no core with halo {halo}; "
+            f"use at least {manifest.padded(2 * halo + 1)}, or whole frames"
+        )
+    if tile_size % manifest.size_multiple:
+        raise ValueError(
+            f"tile size {tile_size} does not divide by {manifest.size_multiple}, "
+            "which this model needs"
+        )
+
+
 def upscale_tiled(
     lr: Plane,
     run: Callable[[Plane], Plane],
@@ -76,8 +103,8 @@ def upscale_tiled(
     halo: int,
     out: Plane | None = None,
 ) -> Plane:
-    """Upscale an HxW plane window by window; ``run`` maps a window to its upscaled window."""
-    height, width = lr.shape
+    """Upscale HxW or HxWx3 samples in windows; ``run`` maps a window to its upscaled window."""
+    height, width, *channels = lr.shape
     sr = out
     for tile in plan_tiles(width, height, tile_size=tile_size, halo=halo):
         (x0, x1), (y0, y1) = tile.core_x, tile.core_y
@@ -85,7 +112,7 @@ def upscale_tiled(
         window = np.ascontiguousarray(lr[top : tile.window_y.stop, left : tile.window_x.stop])
         result = run(window)
         if sr is None:
-            sr = np.empty((height * scale, width * scale), result.dtype)
+            sr = np.empty((height * scale, width * scale, *channels), result.dtype)
         sr[y0 * scale : y1 * scale, x0 * scale : x1 * scale] = result[
             (y0 - top) * scale : (y1 - top) * scale, (x0 - left) * scale : (x1 - left) * scale
         ]

@@ -17,8 +17,8 @@ from runtime.backends import Backend, BackendInfo, FrameBackend, open_backend
 from runtime.errors import UnsupportedError
 from runtime.manifest import Manifest, read_manifest
 from runtime.resample import upscale_bicubic
-from runtime.tiling import upscale_tiled
-from runtime.ycbcr import rgb_from_ycbcr, ycbcr_from_rgb
+from runtime.tiling import check_tile_size, upscale_tiled
+from runtime.ycbcr import grey_from_rgb, rgb_from_ycbcr, ycbcr_from_rgb
 
 Picture = NDArray[Any]
 
@@ -58,9 +58,7 @@ class Upscaler:
         """
         folder = Path(bundle)
         manifest = read_manifest(folder)
-        if manifest.channels != "y":
-            raise UnsupportedError(f"{manifest.model} is an RGB network, which is not offered yet")
-        _check_tile_size(tile_size, manifest)
+        check_tile_size(tile_size, manifest)
         engine = open_backend(
             backend,
             folder,
@@ -83,6 +81,11 @@ class Upscaler:
         return self.manifest.scale
 
     @property
+    def channels(self) -> str:
+        """What the network takes: ``y``, luminance, or ``rgb``."""
+        return self.manifest.channels
+
+    @property
     def info(self) -> BackendInfo:
         """What really runs: backend, provider, version, precision, device, threads."""
         return self._backend.info
@@ -100,14 +103,22 @@ class Upscaler:
     def upscale(self, image: Picture, out: Picture | None = None) -> Picture:
         """Upscale a picture: HxW grey, HxWx3 RGB or HxWx4 RGBA, uint8 or uint16, to the same kind.
 
-        RGB is split by BT.601 in float: luminance goes through the network, chroma and alpha are
-        resized bicubically. ``out`` receives the result if given.
+        For a luminance network RGB is split by BT.601 in float: luminance goes through the network,
+        chroma is resized bicubically. An RGB network takes RGB as it is, and grey as three equal
+        channels, whose result is weighted to grey by BT.601. Alpha is resized bicubically.
+        ``out`` receives the result if given.
         """
         _check_picture(image)
         self._check_out(out, image)
-        if image.ndim == 2 and image.dtype == np.uint8:
+        wanted = 2 if self.channels == "y" else 3
+        if image.dtype == np.uint8 and image.ndim == wanted and image.shape[2:] in ((), (3,)):
             return self._run(image, out)
-        sr = self._upscale_deep_grey(image) if image.ndim == 2 else self._upscale_colour(image)
+        if self.channels == "rgb":
+            sr = self._upscale_by_rgb(image)
+        elif image.ndim == 2:
+            sr = self._upscale_deep_grey(image)
+        else:
+            sr = self._upscale_colour(image)
         if out is None:
             return sr
         np.copyto(out, sr)
@@ -120,6 +131,7 @@ class Upscaler:
 
         uint8, uint16 of ``bit_depth`` bits, or float32 in 0..255, which is not rounded.
         """
+        self._check_channels("y", "upscale or upscale_rgb")
         if plane.ndim != 2 or 0 in plane.shape:
             raise ValueError(f"a plane of shape {plane.shape} cannot be upscaled")
         wanted = np.uint8 if bit_depth == 8 else np.uint16
@@ -127,6 +139,19 @@ class Upscaler:
             raise ValueError(f"samples of type {plane.dtype} do not hold {bit_depth}-bit luminance")
         self._check_out(out, plane)
         return self._run(plane, out, bit_depth=bit_depth)
+
+    def upscale_rgb(self, picture: Picture, *, out: Picture | None = None) -> Picture:
+        """Upscale HxWx3 RGB by an RGB network to the same type.
+
+        uint8, or float32 in 0..255, which is neither rounded nor clamped.
+        """
+        self._check_channels("rgb", "upscale or upscale_luma")
+        if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
+            raise ValueError(f"a picture of shape {picture.shape} is not HxWx3 RGB")
+        if picture.dtype not in (np.uint8, np.float32):
+            raise ValueError(f"samples of type {picture.dtype} are not uint8 or float32")
+        self._check_out(out, picture)
+        return self._run(picture, out)
 
     @property
     def takes_frames(self) -> bool:
@@ -146,6 +171,7 @@ class Upscaler:
         ``subsampling`` is luma samples per chroma sample in x and y, (0, 0) for grey; ``location``
         is where chroma lies: left, center, top_left or top.
         """
+        self._check_channels("y", "upscale_rgb")
         if not isinstance(self._backend, FrameBackend):
             raise UnsupportedError(
                 f"backend {self.info.name} upscales luminance alone; choose native"
@@ -154,21 +180,21 @@ class Upscaler:
             planes, bit_depth=bit_depth, subsampling=subsampling, location=location
         )
 
-    def upscale_luma_timed(self, plane: Picture) -> float:
-        """Upscale an 8-bit plane, drop the result; returns the seconds spent inside the engine."""
+    def upscale_timed(self, frame: Picture) -> float:
+        """Upscale 8-bit luminance, or RGB for an RGB network, and drop the result.
+
+        Returns the seconds spent inside the engine.
+        """
         spent = 0.0
 
-        def run(window: Picture) -> Picture:
+        def run(window: Picture, *, out: Picture | None = None) -> Picture:
             nonlocal spent
             started = time.perf_counter()
-            sr = self._backend.run(window)
+            sr = self._backend.run(window, out=out)
             spent += time.perf_counter() - started
             return sr
 
-        if self._is_cut:
-            self._in_windows(plane, run)
-        else:
-            run(plane)
+        self._run_by(run, frame)
         return spent
 
     def upscale_frames(self, frames: Iterable[Picture]) -> Iterator[Picture]:
@@ -195,17 +221,39 @@ class Upscaler:
         """Whether frames are cut into windows here, not by the backend or not at all."""
         return self.tile_size > 0 and not self.info.tiles_itself
 
-    def _run(self, plane: Picture, out: Picture | None = None, *, bit_depth: int = 8) -> Picture:
-        """A plane through the engine, tiled if asked."""
-        if self._is_cut:
-            return self._in_windows(plane, partial(self._backend.run, bit_depth=bit_depth), out)
-        return self._backend.run(plane, bit_depth=bit_depth, out=out)
+    def _run(self, samples: Picture, out: Picture | None = None, *, bit_depth: int = 8) -> Picture:
+        """Samples of the network's channels through the engine, tiled if asked."""
+        return self._run_by(partial(self._backend.run, bit_depth=bit_depth), samples, out)
 
-    def _in_windows(
-        self, plane: Picture, run: Callable[[Picture], Picture], out: Picture | None = None
+    def _run_by(
+        self, run: Callable[..., Picture], samples: Picture, out: Picture | None = None
     ) -> Picture:
-        halo = self.manifest.receptive_field_radius
-        return upscale_tiled(plane, run, self.scale, tile_size=self.tile_size, halo=halo, out=out)
+        height, width = samples.shape[:2]
+        padded = self._padded(samples)
+        if padded is not samples:
+            sr = self._run_by(run, padded)[: height * self.scale, : width * self.scale]
+            if out is None:
+                return np.ascontiguousarray(sr)
+            np.copyto(out, sr)
+            return out
+        if not self._is_cut:
+            return run(np.ascontiguousarray(samples) if samples.ndim == 3 else samples, out=out)
+        return upscale_tiled(
+            samples, run, self.scale, tile_size=self.tile_size, halo=self.manifest.halo, out=out
+        )
+
+    def _padded(self, samples: Picture) -> Picture:
+        """The last row and column repeated, where the network wants other sides."""
+        height, width = samples.shape[:2]
+        below, beside = (self.manifest.padded(side) - side for side in (height, width))
+        if not (below or beside):
+            return samples
+        return np.pad(samples, ((0, below), (0, beside), (0, 0))[: samples.ndim], mode="edge")
+
+    def _check_channels(self, channels: str, instead: str) -> None:
+        if self.channels != channels:
+            kind = "an RGB" if self.channels == "rgb" else "a luminance"
+            raise UnsupportedError(f"{self.manifest.model} is {kind} network; use {instead}")
 
     def _check_out(self, out: Picture | None, image: Picture) -> None:
         height, width, *channels = image.shape
@@ -219,6 +267,23 @@ class Upscaler:
         sr = self._run(image.astype(np.float32) / np.float32(257)) * np.float32(257)
         return _rounded(sr, 65535, image.dtype)
 
+    def _upscale_by_rgb(self, image: Picture) -> Picture:
+        unit = 1.0 if image.dtype == np.uint8 else 257.0
+        if image.ndim == 2:
+            levels = image.astype(np.float32) / np.float32(unit)
+            grey = grey_from_rgb(self._run(np.dstack([levels] * 3)))
+            return _rounded(grey * unit, 255 * unit, image.dtype)
+        rgb = image[:, :, :3]
+        if image.dtype == np.uint8:
+            sr = self._run(rgb)
+        else:
+            levels = self._run(rgb.astype(np.float32) / np.float32(unit))
+            sr = _rounded(levels * np.float32(unit), 255 * unit, image.dtype)
+        if image.shape[2] == 3:
+            return sr
+        alpha = upscale_bicubic(image[:, :, 3], self.scale)
+        return np.dstack([sr, _rounded(alpha, 255 * unit, image.dtype)])
+
     def _upscale_colour(self, image: Picture) -> Picture:
         unit = 1.0 if image.dtype == np.uint8 else 257.0
         samples = image.astype(np.float64) / unit
@@ -229,24 +294,6 @@ class Upscaler:
         if image.shape[2] == 4:
             sr = np.dstack([sr, upscale_bicubic(samples[:, :, 3], self.scale)])
         return _rounded(sr * unit, 255 * unit, image.dtype)
-
-
-def _check_tile_size(tile_size: int, manifest: Manifest) -> None:
-    halo = manifest.receptive_field_radius
-    if tile_size < 0:
-        raise ValueError(f"tile size {tile_size} must not be negative")
-    if tile_size and not manifest.tileable:
-        raise UnsupportedError(f"{manifest.model} has global operations and cannot be tiled")
-    if tile_size and tile_size <= 2 * halo:
-        raise ValueError(
-            f"tile size {tile_size} leaves no core with halo {halo}; "
-            f"use at least {2 * halo + 1}, or 0 for whole frames"
-        )
-    if tile_size % manifest.size_multiple:
-        raise ValueError(
-            f"tile size {tile_size} does not divide by {manifest.size_multiple}, "
-            "which this model needs"
-        )
 
 
 def _check_picture(image: Picture) -> None:

@@ -20,6 +20,16 @@ _OFFSET = np.array([16.0, 128.0, 128.0])
 _RGB_FROM_YCBCR = np.linalg.inv(_YCBCR_FROM_RGB)
 
 
+# Of full-range luminance.
+_GREY_FROM_RGB = np.array([0.299, 0.587, 0.114])
+
+
+def grey_from_rgb(rgb: Samples) -> Samples:
+    """HxWx3 floats to HxW of the same range and precision; equal R, G and B stay what they are."""
+    grey: Samples = rgb @ _GREY_FROM_RGB.astype(rgb.dtype)
+    return grey
+
+
 def ycbcr_from_rgb(rgb: Samples) -> Samples:
     """HxWx3 floats to as many of the same precision."""
     ycbcr: Samples = rgb @ _YCBCR_FROM_RGB.T.astype(rgb.dtype) + _OFFSET.astype(rgb.dtype)

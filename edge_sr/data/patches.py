@@ -1,4 +1,4 @@
-"""Aligned LR and HR luminance patches, drawn from pictures that were decoded once."""
+"""Aligned LR and HR patches, drawn from pictures that were decoded once."""
 
 from __future__ import annotations
 
@@ -17,35 +17,56 @@ from edge_sr.data.image_io import read_image
 from edge_sr.data.resample import downscale, modcrop
 
 Plane = NDArray[np.float32]
+CHANNELS = ("y", "rgb")
 
 
 @dataclass(frozen=True)
 class PicturePair:
-    """One picture as float32 luminance in [0, 1]: ``hr`` HxW, ``lr`` H/scale x W/scale.
+    """One picture, HR scale times as large as LR, as ``channels`` says.
 
+    ``y``: luminance, float32 HxW in [0, 1]. ``rgb``: uint8 HxWx3, a quarter of the memory.
     ``shrink`` is how many times smaller HR is than the file.
     """
 
     name: str
-    lr: Plane
-    hr: Plane
+    lr: NDArray[Any]
+    hr: NDArray[Any]
     shrink: int = 1
 
+    @property
+    def channels(self) -> str:
+        """``y`` or ``rgb``."""
+        return CHANNELS[self.lr.ndim - 2]
 
-def load_pair(path: Path, scale: int, *, shrink: int = 1) -> PicturePair:
+
+def load_pair(path: Path, scale: int, *, shrink: int = 1, channels: str = "y") -> PicturePair:
     """Decode one picture and make its pair, see :func:`pair_of`."""
-    return pair_of(read_image(path), path.name, scale, shrink=shrink)
+    return pair_of(read_image(path), path.name, scale, shrink=shrink, channels=channels)
 
 
-def pair_of(image: NDArray[Any], name: str, scale: int, *, shrink: int = 1) -> PicturePair:
+def pair_of(
+    image: NDArray[Any], name: str, scale: int, *, shrink: int = 1, channels: str = "y"
+) -> PicturePair:
     """Crop to a multiple of ``scale`` and downscale as the public benchmarks were made.
 
-    The LR picture is the 8-bit RGB bicubic downscale; luminance is taken afterwards, in float.
-    ``shrink`` makes HR itself a downscale: more detail per pixel, less noise and blur. Raises
-    ValueError if the picture is too small.
+    The LR picture is the 8-bit RGB bicubic downscale; luminance is taken afterwards, in float. Grey
+    pictures have three equal channels in ``rgb``. ``shrink`` makes HR itself a downscale: more
+    detail per pixel, less noise and blur. Raises ValueError if the picture is too small.
     """
     hr = modcrop(_shrunk(image, shrink), scale)
-    return PicturePair(name, _unit(luma_of(downscale(hr, scale))), _unit(luma_of(hr)), shrink)
+    lr = downscale(hr, scale)
+    if channels == "rgb":
+        return PicturePair(name, _three_channels(lr), _three_channels(hr), shrink)
+    return PicturePair(name, _unit(luma_of(lr)), _unit(luma_of(hr)), shrink)
+
+
+def _three_channels(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
+
+
+def planes_of(picture: NDArray[Any]) -> Plane:
+    """A pair's ``lr`` or ``hr``, or a part of it, as a network takes it: [C, H, W] in [0, 1]."""
+    return picture[None] if picture.ndim == 2 else _unit(np.moveaxis(picture, 2, 0))
 
 
 def _shrunk(image: NDArray[Any], shrink: int) -> NDArray[np.uint8]:
@@ -56,8 +77,8 @@ def _shrunk(image: NDArray[Any], shrink: int) -> NDArray[np.uint8]:
     return downscale(modcrop(image, shrink), shrink) if shrink > 1 else image
 
 
-def _unit(luma: NDArray[Any]) -> Plane:
-    return luma.astype(np.float32) / np.float32(255)
+def _unit(levels: NDArray[Any]) -> Plane:
+    return levels.astype(np.float32) / np.float32(255)
 
 
 def load_pairs(
@@ -66,14 +87,18 @@ def load_pairs(
     *,
     shrinks: Sequence[int] = (1,),
     crfs: Sequence[int] = (LOSSLESS,),
+    channels: str = "y",
     threads: int = 4,
 ) -> list[PicturePair]:
     """All pictures in the order of ``paths``, each decoded once, at every shrink and every CRF.
 
     What leaves less than one LR pixel of a picture is passed over. ``crfs`` are those of
-    H.264 (:mod:`edge_sr.data.compression`); 0 is LR as :func:`pair_of` makes it.
+    H.264 (:mod:`edge_sr.data.compression`), of luminance alone; 0 is LR as :func:`pair_of` makes
+    it. ValueError for a CRF with ``rgb``.
     """
     lossy = [crf for crf in crfs if crf != LOSSLESS]
+    if lossy and channels == "rgb":
+        raise ValueError("H.264 training clips are luminance; an RGB network cannot take them")
 
     def pairs_of(numbered: tuple[int, Path]) -> list[PicturePair]:
         index, path = numbered
@@ -83,7 +108,7 @@ def load_pairs(
             if min(image.shape[:2]) < shrink * scale:
                 continue
             if LOSSLESS in crfs:
-                pairs.append(pair_of(image, path.name, scale, shrink=shrink))
+                pairs.append(pair_of(image, path.name, scale, shrink=shrink, channels=channels))
             rng = np.random.default_rng([index, shrink])
             for lr, hr in clip_pairs(_shrunk(image, shrink), scale, lossy, rng) if lossy else []:
                 pairs.append(PicturePair(path.name, _unit(lr), _unit(hr), shrink))
@@ -96,9 +121,10 @@ def load_pairs(
 class PatchSampler:
     """Random aligned crops; batch ``i`` depends on the seed and ``i`` alone.
 
-    Every ``shrink`` is equally likely, and of its pictures every crop position. Each patch is
-    flipped and transposed at random (the dihedral group of 8). ``patch_size`` is the side of the LR
-    patch in pixels. ``pattern_share`` of the patches are taken from ``patterns`` instead.
+    Every ``shrink`` is equally likely, and of its pictures every crop position. Each patch goes
+    through one of the first ``symmetries`` of :func:`transform`: 8 are the dihedral group, 2
+    nothing and a horizontal flip. ``patch_size`` is the side of the LR patch in pixels.
+    ``patterns`` are a share of the patches, in [0, 1), and what those are taken from instead.
     """
 
     def __init__(
@@ -109,24 +135,25 @@ class PatchSampler:
         patch_size: int,
         batch_size: int,
         seed: int,
-        patterns: Sequence[PicturePair] = (),
-        pattern_share: float = 0.0,
+        patterns: tuple[float, Sequence[PicturePair]] = (0.0, ()),
+        symmetries: int = 8,
     ) -> None:
-        self.pairs = [p for p in pairs if min(p.lr.shape) >= patch_size]
+        self.pairs = [p for p in pairs if min(p.lr.shape[:2]) >= patch_size]
         if not self.pairs:
             raise ValueError(
                 f"no picture is at least {patch_size * scale} px on both sides; "
                 "give larger pictures or a smaller --patch-size"
             )
         self.scale, self.patch_size = scale, patch_size
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.symmetries = batch_size, seed, symmetries
         shrinks = sorted({pair.shrink for pair in self.pairs})
         self._photographs = [[p for p in self.pairs if p.shrink == n] for n in shrinks]
         self._groups = list(self._photographs)
-        self._shares = [(1 - pattern_share) / len(shrinks)] * len(shrinks)
-        if pattern_share:
-            self._groups.append(list(patterns))
-            self._shares.append(pattern_share)
+        share, drawn = patterns
+        self._shares = [(1 - share) / len(shrinks)] * len(shrinks)
+        if share:
+            self._groups.append(list(drawn))
+            self._shares.append(share)
         self._ends = [np.cumsum([self._positions(p) for p in group]) for group in self._groups]
 
     def counts(self) -> dict[int, int]:
@@ -134,18 +161,19 @@ class PatchSampler:
         return {group[0].shrink: len(group) for group in self._photographs}
 
     def _positions(self, pair: PicturePair) -> int:
-        rows, columns = (int(side) - self.patch_size + 1 for side in pair.lr.shape)
+        rows, columns = (int(side) - self.patch_size + 1 for side in pair.lr.shape[:2])
         return rows * columns
 
     def batch(self, iteration: int) -> tuple[Plane, Plane]:
-        """LR [B, 1, p, p] and HR [B, 1, scale*p, scale*p] of one iteration."""
+        """LR [B, C, p, p] and HR [B, C, scale*p, scale*p] in [0, 1] of one iteration."""
         rng = np.random.default_rng([self.seed, iteration])
         size, scale = self.patch_size, self.scale
-        lr = np.empty((self.batch_size, 1, size, size), np.float32)
-        hr = np.empty((self.batch_size, 1, size * scale, size * scale), np.float32)
+        samples = 3 if self.pairs[0].channels == "rgb" else 1
+        lr = np.empty((self.batch_size, samples, size, size), np.float32)
+        hr = np.empty((self.batch_size, samples, size * scale, size * scale), np.float32)
         groups = rng.choice(len(self._groups), size=self.batch_size, p=self._shares)
         draws = rng.integers([self._ends[group][-1] for group in groups])
-        symmetries = rng.integers(8, size=self.batch_size)
+        symmetries = rng.integers(self.symmetries, size=self.batch_size)
         for row, (group, draw) in enumerate(zip(groups, draws, strict=True)):
             ends = self._ends[group]
             which = int(np.searchsorted(ends, draw, side="right"))
@@ -153,14 +181,14 @@ class PatchSampler:
             pair = self._groups[group][which]
             y, x = divmod(int(draw - before), pair.lr.shape[1] - size + 1)
             part = (slice(y, y + size), slice(x, x + size))
-            lr[row, 0] = transform(pair.lr[part], int(symmetries[row]))
+            lr[row] = planes_of(transform(pair.lr[part], int(symmetries[row])))
             part = (slice(y * scale, (y + size) * scale), slice(x * scale, (x + size) * scale))
-            hr[row, 0] = transform(pair.hr[part], int(symmetries[row]))
+            hr[row] = planes_of(transform(pair.hr[part], int(symmetries[row])))
         return lr, hr
 
 
-def transform(patch: Plane, symmetry: int) -> Plane:
+def transform(patch: NDArray[Any], symmetry: int) -> NDArray[Any]:
     """One of the 8 symmetries of the square: bit 0 flips, bit 1 flips up, bit 2 transposes."""
     patch = patch[:, ::-1] if symmetry & 1 else patch
     patch = patch[::-1] if symmetry & 2 else patch
-    return patch.T if symmetry & 4 else patch
+    return patch.swapaxes(0, 1) if symmetry & 4 else patch

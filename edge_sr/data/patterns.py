@@ -13,27 +13,33 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sr.data.patches import PicturePair, Plane
-from edge_sr.data.resample import downscale
+from edge_sr.data.patches import PicturePair, pair_of
 
 Grey = NDArray[np.uint8]
 _FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX)
 _LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;?!"))
 
 
-def pattern_pairs(scale: int, count: int, *, side: int, seed: int) -> list[PicturePair]:
-    """``count`` pictures of ``side`` LR pixels, made anew from the seed: LR, HR in [0, 1]."""
+def pattern_pairs(
+    scale: int, count: int, *, side: int, seed: int, channels: str = "y"
+) -> list[PicturePair]:
+    """``count`` pairs of ``side`` LR pixels, made anew from the seed.
+
+    In ``rgb`` the grey levels become the way from one random colour to another.
+    """
     pairs = []
     for index in range(count):
         rng = np.random.default_rng([seed, index])
         hr = _KINDS[index % len(_KINDS)](rng, side, scale)
-        lr = downscale(hr, scale)
-        pairs.append(PicturePair(f"pattern {index}", _unit(lr), _unit(hr)))
+        picture = _coloured(rng, hr) if channels == "rgb" else hr
+        pairs.append(pair_of(picture, f"pattern {index}", scale, channels=channels))
     return pairs
 
 
-def _unit(picture: Grey) -> Plane:
-    return picture.astype(np.float32) / np.float32(255)
+def _coloured(rng: np.random.Generator, grey: Grey) -> Grey:
+    first, last = rng.integers(256, size=(2, 3))
+    mixed: NDArray[np.float64] = first + (last - first) * (grey[:, :, None] / 255)
+    return np.rint(mixed).astype(np.uint8)
 
 
 def _levels(rng: np.random.Generator, values: NDArray[Any]) -> Grey:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edge_sr.distillation.features import distillation_loss
+from edge_sr.distillation.features import distillation_loss, on_one_grid
 from edge_sr.models.network import Network
 from edge_sr.models.pisr_teacher import LrTeacher, PisrTeacher, PlainTeacher, Teacher
 
@@ -38,7 +38,7 @@ class Baseline(Objective):
         self.weights = {"reconstruction": 1.0}
 
     def forward(self, lr: Tensor, hr: Tensor) -> Terms:
-        """LR [N, 1, h, w] and HR [N, 1, H, W] in [0, 1]."""
+        """LR [N, C, h, w] and HR [N, C, H, W] in [0, 1]."""
         return {"reconstruction": (self.model(lr) - hr).abs().mean()}
 
 
@@ -51,7 +51,7 @@ class TeacherStage(Objective):
         self.weights = {"reconstruction": 1.0, "imitation": lambda_teacher}
 
     def forward(self, lr: Tensor, hr: Tensor) -> Terms:
-        """LR [N, 1, h, w] and HR [N, 1, H, W] in [0, 1]."""
+        """LR [N, C, h, w] and HR [N, C, H, W] in [0, 1]."""
         imitated, sr = self.model(hr)
         return {
             "reconstruction": (sr - hr).abs().mean(),
@@ -73,7 +73,7 @@ class PlainTeacherStage(Objective):
         self.weights = {"reconstruction": 1.0}
 
     def forward(self, lr: Tensor, hr: Tensor) -> Terms:
-        """HR [N, 1, H, W] in [0, 1]; LR is not used."""
+        """HR [N, C, H, W] in [0, 1]; LR is not used."""
         del lr
         return {"reconstruction": (self.model(hr) - hr).abs().mean()}
 
@@ -94,7 +94,7 @@ class OutputStage(Objective):
         self.weights = {"reconstruction": 1.0, "distillation": lambda_student}
 
     def forward(self, lr: Tensor, hr: Tensor) -> Terms:
-        """LR [N, 1, h, w] and HR [N, 1, H, W] in [0, 1]."""
+        """LR [N, C, h, w] and HR [N, C, H, W] in [0, 1]."""
         sr = self.model(lr)
         with torch.no_grad():
             target = self._frozen[0].network(lr)
@@ -105,7 +105,10 @@ class OutputStage(Objective):
 
 
 class StudentStage(Objective):
-    """Stage 2: |Y - Y_S| + lambda_S L_distill on the expanding layer's features (equation 7)."""
+    """Stage 2: |Y - Y_S| + lambda_S L_distill on the last features (equation 7).
+
+    Those are what the reconstruction layer reads: FSRCNN's expanding layer's, for example.
+    """
 
     def __init__(
         self,
@@ -119,17 +122,18 @@ class StudentStage(Objective):
         super().__init__()
         self.model = student
         self._frozen = [teacher.requires_grad_(False).eval()]
-        channels = student.feature_channels[-1]
-        self.distill = distillation_loss(imitation_loss, channels, scale_map=scale_map)
+        self.distill = distillation_loss(
+            imitation_loss, student.feature_channels[-1], teacher.channels, scale_map=scale_map
+        )
         self.weights = {"reconstruction": 1.0, "distillation": lambda_student}
 
     def forward(self, lr: Tensor, hr: Tensor) -> Terms:
-        """LR [N, 1, h, w] and HR [N, 1, H, W] in [0, 1]."""
+        """LR [N, C, h, w] and HR [N, C, H, W] in [0, 1]."""
         assert isinstance(self.model, Network)
         sr, (*_, features) = self.model.picture_and_features(lr)
         with torch.no_grad():
             target = self._frozen[0].features(lr, hr)
         return {
             "reconstruction": (sr - hr).abs().mean(),
-            "distillation": self.distill(features, target),
+            "distillation": self.distill(*on_one_grid(features, target)),
         }

@@ -21,7 +21,8 @@ from edge_sr.atomic import write_atomically
 from edge_sr.data.image_io import list_images
 from edge_sr.data.patches import PatchSampler, PicturePair, load_pairs
 from edge_sr.data.patterns import pattern_pairs
-from edge_sr.distillation.config import RunConfig
+from edge_sr.distillation.config import AUGMENTATIONS, RunConfig
+from edge_sr.distillation.imitation import ImitationStage
 from edge_sr.distillation.pisr import (
     Baseline,
     Objective,
@@ -31,15 +32,13 @@ from edge_sr.distillation.pisr import (
     TeacherStage,
 )
 from edge_sr.distillation.qat import QatStage
+from edge_sr.distillation.student import choose_layers, fresh_network, fsrcnn_of
 from edge_sr.distillation.trainer import Process, Stage, StageOptions
-from edge_sr.models import build_model
 from edge_sr.models.checkpoint import load_checkpoint, save_checkpoint
-from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
-from edge_sr.models.native_step import NativeStep, reason_against
+from edge_sr.models.fsrcnn import Fsrcnn
 from edge_sr.models.network import Network
 from edge_sr.models.pisr_teacher import LrTeacher, PisrTeacher, PlainTeacher, Teacher
 from edge_sr.models.quantized import equalize_channels, observed_ranges
-from edge_sr.models.reparam import use_training_form
 
 # Synthetic pictures, and their LR side in pixels.
 PATTERNS, PATTERN_SIDE = 288, 128
@@ -52,26 +51,17 @@ def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
     The folder receives ``run.json``, one subfolder a stage (``log.jsonl``, ``state.safetensors``),
     ``teacher.safetensors`` of PISR, ``student.safetensors`` with its sidecar and ``curves.png``.
     """
-    training, held_out = load_data(config)
+    if config.batch_size % process.world_size:
+        raise ValueError(
+            f"batch_size {config.batch_size} does not divide among {process.world_size} processes"
+        )
+    torch.manual_seed(config.seed)
+    student = fresh_network(config)
+    training, held_out = load_data(config, student.spec.channels)
     if process.is_main:
         _write_json(out / "run.json", {"config": config.to_json(), "versions": versions()})
-    torch.manual_seed(config.seed)
-    student = _fresh_network(config)
-    _choose_layers(student, config, process)
-    stages = []
-    objective: Objective = Baseline(student)
-    if config.method == "pisr":
-        teacher, stage = _teacher_of(config, out, process, training, held_out)
-        stages += stage
-        if config.transfer and isinstance(teacher, PisrTeacher):
-            student.load_state_dict(teacher.decoder.state_dict())
-        objective = _imitation(config, student, teacher.to(process.device))
-    if config.method == "qat":
-        student = _fsrcnn(student, "method qat")
-        lr, _ = _sampler(config, training, seed=config.seed).batch(0)
-        equalize_channels(student, torch.from_numpy(lr))
-        ranges = observed_ranges(student, torch.from_numpy(lr))
-        objective = QatStage(student, ranges, lambda_float=config.lambda_float)
+    choose_layers(student, config, process)
+    objective, stages = _objective_of(config, student, out, process, training, held_out)
     stages.append(_run_stage("student", objective, config, out, process, training, held_out))
     summary = {
         "run": str(out),
@@ -80,18 +70,62 @@ def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
         "seconds": {stage.options.name: round(stage.seconds, 1) for stage in stages},
     }
     if process.is_main:
-        metadata = {"training": {**config.to_json(), **summary, "versions": versions()}}
+        metadata: dict[str, Any] = {
+            "training": {**config.to_json(), **summary, "versions": versions()}
+        }
         if isinstance(objective, QatStage):
             metadata["activation_ranges"] = objective.ranges()
+        if isinstance(objective, ImitationStage) and objective.has_attention:
+            metadata["alpha2"] = float(objective.alpha2)
         save_checkpoint(out / "student.safetensors", student, metadata)
         _write_json(out / "summary.json", summary)
     return summary
 
 
-def _imitation(config: RunConfig, student: Network, teacher: Teacher) -> Objective:
+def _objective_of(
+    config: RunConfig,
+    student: Network,
+    out: Path,
+    process: Process,
+    training: Sequence[PicturePair],
+    held_out: Sequence[PicturePair],
+) -> tuple[Objective, list[Stage]]:
+    """What the student learns by, and the stages that were trained for it."""
+    if config.method == "baseline":
+        return Baseline(student), []
+    if config.method == "qat":
+        return _qat(config, fsrcnn_of(student, "method qat"), training), []
+    if config.teacher is not None and Path(config.teacher).suffix == ".safetensors":
+        network = _read_network(Path(config.teacher), student).to(process.device)
+        return _imitation_of_network(config, student, network), []
+    teacher, stages = _privileged_teacher(config, out, process, training, held_out)
+    if config.transfer and isinstance(teacher, PisrTeacher):
+        student.load_state_dict(teacher.decoder.state_dict())
+    return _feature_stage(config, student, teacher.to(process.device)), stages
+
+
+def _qat(config: RunConfig, student: Fsrcnn, training: Sequence[PicturePair]) -> Objective:
+    lr = torch.from_numpy(_sampler(config, training, seed=config.seed).batch(0)[0])
+    equalize_channels(student, lr)
+    return QatStage(student, observed_ranges(student, lr), lambda_float=config.lambda_float)
+
+
+def _imitation_of_network(config: RunConfig, student: Network, teacher: Network) -> Objective:
+    """The student's objective with a teacher that sees LR."""
+    if config.method == "lsfd":
+        return ImitationStage(
+            student,
+            teacher,
+            config.lsfd,
+            imitation_loss=config.imitation_loss,
+            lambda_student=config.lambda_student,
+        )
     if config.imitation_loss == "output":
-        assert isinstance(teacher, LrTeacher)  # RunConfig asks for a checkpoint
-        return OutputStage(student, teacher, lambda_student=config.lambda_student)
+        return OutputStage(student, LrTeacher(teacher), lambda_student=config.lambda_student)
+    return _feature_stage(config, student, LrTeacher(teacher))
+
+
+def _feature_stage(config: RunConfig, student: Network, teacher: Teacher) -> Objective:
     return StudentStage(
         student,
         teacher,
@@ -101,31 +135,38 @@ def _imitation(config: RunConfig, student: Network, teacher: Teacher) -> Objecti
     )
 
 
-def _teacher_of(
+def _read_network(checkpoint: Path, student: Network) -> Network:
+    """A network that sees LR as the student's teacher; ValueError if it takes other pictures."""
+    network, _ = load_checkpoint(checkpoint)
+    theirs, own = network.spec, student.spec
+    if theirs.scale != own.scale:
+        raise ValueError(f"the teacher {checkpoint} upscales by {theirs.scale}, not {own.scale}")
+    if theirs.channels != own.channels:
+        raise ValueError(
+            f"the teacher {checkpoint} takes {theirs.channels}, but {own.name} {own.channels}"
+        )
+    return network
+
+
+def _privileged_teacher(
     config: RunConfig,
     out: Path,
     process: Process,
     training: Sequence[PicturePair],
     held_out: Sequence[PicturePair],
-) -> tuple[Teacher, list[Stage]]:
-    """The teacher that ``config`` names, or one that is trained now, and the stage if so."""
-    given = None if config.teacher is None else Path(config.teacher)
-    if given is not None and given.suffix == ".safetensors":
-        network, _ = load_checkpoint(given)
-        if network.spec.scale != config.scale:
-            raise ValueError(f"the teacher {given} upscales by {network.spec.scale}")
-        return LrTeacher(network), []
-    network = _fresh_network(config)
+) -> tuple[PisrTeacher | PlainTeacher, list[Stage]]:
+    """PISR's teacher of the run that ``config`` names, or one trained now, and the stage if so."""
+    network = fresh_network(config)
     teacher: PisrTeacher | PlainTeacher
     teaching: Objective
     if config.teacher_form == "plain":
-        teacher = PlainTeacher(_fsrcnn(network, "a plain teacher"))
+        teacher = PlainTeacher(fsrcnn_of(network, "a plain teacher"))
         teaching = PlainTeacherStage(teacher)
     else:
         teacher = PisrTeacher(network)
         teaching = TeacherStage(teacher, lambda_teacher=config.lambda_teacher)
-    if given is not None:
-        _read_teacher(given, teacher, config)
+    if config.teacher is not None:
+        _read_teacher(Path(config.teacher), teacher, config)
         return teacher, []
     stage = _run_stage("teacher", teaching, config, out, process, training, held_out)
     if process.is_main:
@@ -141,7 +182,7 @@ def _read_teacher(run: Path, teacher: nn.Module, config: RunConfig) -> None:
         raise FileNotFoundError(f"{run} holds no finished teacher ({TEACHER_FILE})")
     try:
         theirs = json.loads((run / "run.json").read_text())["config"]
-        for name in ("model", "scale", "shared_prelu", "teacher_form"):
+        for name in ("model", "model_options", "scale", "teacher_form"):
             if theirs[name] != getattr(config, name):
                 raise ValueError(f"its {name} is {theirs[name]}, not {getattr(config, name)}")
         teacher.load_state_dict(load(file.read_bytes()))
@@ -150,7 +191,7 @@ def _read_teacher(run: Path, teacher: nn.Module, config: RunConfig) -> None:
         raise ValueError(f"the teacher of {run} cannot be taken: {reason}") from error
 
 
-def load_data(config: RunConfig) -> tuple[list[PicturePair], list[PicturePair]]:
+def load_data(config: RunConfig, channels: str) -> tuple[list[PicturePair], list[PicturePair]]:
     """Decoded training and held-out pictures; every n-th path is held out, spread evenly.
 
     Training pictures come once for each of ``config.shrinks``, held-out ones as they are.
@@ -164,10 +205,14 @@ def load_data(config: RunConfig) -> tuple[list[PicturePair], list[PicturePair]]:
         )
     chosen = {int(i) for i in np.linspace(0, len(paths) - 1, config.held_out)}
     apart = [path for i, path in enumerate(paths) if i in chosen]
-    held_out = load_pairs(apart, config.scale, crfs=config.h264_crf)
     kept = [path for i, path in enumerate(paths) if i not in chosen]
-    training = load_pairs(kept, config.scale, shrinks=config.shrinks, crfs=config.h264_crf)
-    return training, held_out
+
+    def load(paths: Sequence[Path], shrinks: Sequence[int]) -> list[PicturePair]:
+        return load_pairs(
+            paths, config.scale, shrinks=shrinks, crfs=config.h264_crf, channels=channels
+        )
+
+    return load(kept, config.shrinks), load(apart, (1,))
 
 
 def versions() -> dict[str, str]:
@@ -185,55 +230,6 @@ def versions() -> dict[str, str]:
         "numpy": np.__version__,
         "commit": commit.stdout.strip() or "unknown",
     }
-
-
-def _fresh_network(config: RunConfig) -> Network:
-    options = {} if config.shared_prelu else {"shared_prelu": False}
-    model = build_model(config.model, config.scale, **options)
-    if config.start == "bicubic" and isinstance(model, Fsrcnn):
-        start_from_bicubic(model)
-    if config.init is not None:
-        _take_weights(model, Path(config.init), any_scale=config.method != "qat")
-    return use_training_form(model)
-
-
-def _fsrcnn(network: Network, what: str) -> Fsrcnn:
-    if not isinstance(network, Fsrcnn):
-        raise ValueError(f"{what} is for networks of FSRCNN's kind, not {network.spec.name}")
-    return network
-
-
-def _choose_layers(student: Network, config: RunConfig, process: Process) -> None:
-    """Give an FSRCNN the native step where it can take it, and say what computes the layers."""
-    if not isinstance(student, Fsrcnn):
-        return
-    against = reason_against(student, config.patch_size, process.device)
-    if not process.native_step:
-        against = "so it was asked"
-    if against is None:
-        student.native_step = NativeStep(student, (config.patch_size,) * 2, torch.get_num_threads())
-    if process.is_main:
-        step = student.native_step
-        layers = f"PyTorch, {against}" if step is None else f"native step, {step.isa}"
-        print(f"student's layers: {layers}", file=sys.stderr)  # noqa: T201
-
-
-def _take_weights(model: Network, checkpoint: Path, *, any_scale: bool) -> None:
-    """Load a checkpoint's weights; those of another scale but for what belongs to it."""
-    given, _ = load_checkpoint(checkpoint)
-    is_same_scale = given.spec.scale == model.spec.scale
-    is_same_network = (given.spec.name, given.options) == (model.spec.name, model.options)
-    if not is_same_network or not (is_same_scale or any_scale):
-        raise ValueError(
-            f"{checkpoint} is {given.spec.name} x{given.spec.scale} {given.options}, not "
-            f"{model.spec.name} x{model.spec.scale} {model.options}"
-        )
-    weights = given.state_dict()
-    if not is_same_scale:
-        own = tuple(f"{layer}." for layer in model.scale_layers)
-        weights = {k: v for k, v in weights.items() if not k.startswith(own)}
-        weights |= {k: v for k, v in model.state_dict().items() if k.startswith(own)}
-    model.load_state_dict(weights)
 
 
 def _run_stage(
@@ -261,6 +257,8 @@ def _run_stage(
         ema_decay=config.ema_decay,
         log_every=config.log_every,
         evaluate_every=config.evaluate_every,
+        halve_every=config.halve_every if config.schedule == "halve" else None,
+        betas=(config.beta1, config.beta2),
     )
     stage = Stage(objective, options, process)
     stage.run(sampler, held_out)
@@ -271,15 +269,16 @@ def _sampler(config: RunConfig, pairs: Sequence[PicturePair], *, seed: int) -> P
     patterns: list[PicturePair] = []
     if config.share_of_patterns:
         side = max(PATTERN_SIDE, config.patch_size)
-        patterns = pattern_pairs(config.scale, PATTERNS, side=side, seed=seed)
+        channels = pairs[0].channels
+        patterns = pattern_pairs(config.scale, PATTERNS, side=side, seed=seed, channels=channels)
     return PatchSampler(
         pairs,
         config.scale,
         patch_size=config.patch_size,
         batch_size=config.batch_size,
         seed=seed,
-        patterns=patterns,
-        pattern_share=config.share_of_patterns,
+        patterns=(config.share_of_patterns, patterns),
+        symmetries=AUGMENTATIONS[config.augmentation],
     )
 
 

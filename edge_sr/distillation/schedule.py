@@ -1,4 +1,4 @@
-"""Learning-rate schedule."""
+"""Learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -14,4 +14,16 @@ def cosine(iteration: int, total: int, *, first: float, last: float, warm_up: in
     epochs = min(1000, total)
     epoch = iteration * epochs // total
     rate = last + 0.5 * (first - last) * (1 + math.cos(math.pi * epoch / epochs))
-    return rate * min(1.0, (iteration + 1) / max(1, min(warm_up, total // 10)))
+    return rate * _rise(iteration, total, warm_up)
+
+
+def halving(iteration: int, total: int, *, first: float, every: int, warm_up: int = 0) -> float:
+    """``first``, halved after each ``every`` iterations, as EDSR, FAKD and LSFD do.
+
+    It rises to it as :func:`cosine` does.
+    """
+    return float(first * 0.5 ** (iteration // every)) * _rise(iteration, total, warm_up)
+
+
+def _rise(iteration: int, total: int, warm_up: int) -> float:
+    return min(1.0, (iteration + 1) / max(1, min(warm_up, total // 10)))

@@ -21,11 +21,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from edge_sr.atomic import write_atomically
-from edge_sr.data.patches import PatchSampler, PicturePair
+from edge_sr.data.color import luma_from_rgb
+from edge_sr.data.patches import PatchSampler, PicturePair, planes_of
 from edge_sr.distillation.ema import WeightAverage
+from edge_sr.distillation.optimizer import build_optimizer
 from edge_sr.distillation.pisr import Objective
-from edge_sr.distillation.schedule import cosine
-from edge_sr.distillation.soap import Soap
+from edge_sr.distillation.schedule import cosine, halving
+from edge_sr.metrics.psnr import psnr
 from edge_sr.models.fsrcnn import Fsrcnn
 
 SAVE_SECONDS = 120.0
@@ -33,7 +35,11 @@ SAVE_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class StageOptions:
-    """Length, rates and rhythm of one stage."""
+    """Length, rates and rhythm of one stage.
+
+    ``halve_every`` takes the place of the cosine to ``final_learning_rate``; ``betas`` are the
+    optimiser's own where they are None.
+    """
 
     name: str
     folder: Path
@@ -46,6 +52,17 @@ class StageOptions:
     ema_decay: float
     log_every: int
     evaluate_every: int
+    halve_every: int | None = None
+    betas: tuple[float | None, float | None] = (None, None)
+
+    def learning_rate_at(self, iteration: int) -> float:
+        """The rate of an iteration, counted from 0."""
+        first, warm_up = self.learning_rate, self.warm_up
+        if self.halve_every is not None:
+            every = self.halve_every
+            return halving(iteration, self.iterations, first=first, every=every, warm_up=warm_up)
+        last = self.final_learning_rate
+        return cosine(iteration, self.iterations, first=first, last=last, warm_up=warm_up)
 
 
 @dataclass(frozen=True)
@@ -77,7 +94,13 @@ class Stage:
         self.objective = objective.to(process.device)
         for parameter in objective.parameters():
             parameter.data = parameter.data.contiguous(memory_format=_layout_of(parameter))
-        self.optimizer = _optimizer_of(objective, options)
+        self.optimizer = build_optimizer(
+            options.optimizer,
+            [p for p in objective.parameters() if p.requires_grad],
+            options.learning_rate,
+            betas=options.betas,
+            weight_decay=options.weight_decay,
+        )
         self.average = WeightAverage(objective, options.ema_decay)
         self.iteration, self.seconds = 0, 0.0
         self.threads = torch.get_num_threads()
@@ -119,13 +142,7 @@ class Stage:
         self.average.swap(self.objective)
 
     def _step(self, sampler: PatchSampler) -> dict[str, float]:
-        learning_rate = cosine(
-            self.iteration,
-            self.options.iterations,
-            first=self.options.learning_rate,
-            last=self.options.final_learning_rate,
-            warm_up=self.options.warm_up,
-        )
+        learning_rate = self.options.learning_rate_at(self.iteration)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         lr, hr = (self._to_device(part) for part in sampler.batch(self.iteration))
@@ -194,13 +211,13 @@ class Stage:
         return sum(scores) / len(scores)
 
     def _score_of(self, pair: PicturePair) -> float:
-        lr = torch.from_numpy(pair.lr)[None, None].to(self.process.device)
-        hr = torch.from_numpy(pair.hr)[None, None].to(self.process.device)
-        sr = (self.objective.score(lr, hr) * 255).round().clamp(0, 255).double()
-        scale = pair.hr.shape[0] // pair.lr.shape[0]
-        inner = (..., slice(scale, -scale), slice(scale, -scale))
-        error = (sr - hr.double() * 255)[inner].square().mean()
-        return float(10 * torch.log10(255.0**2 / error))
+        lr = torch.from_numpy(planes_of(pair.lr))[None].to(self.process.device)
+        hr = torch.from_numpy(planes_of(pair.hr))[None].to(self.process.device)
+        sr = self.objective.score(lr, hr)[0].clamp(0, 1).mul(255).round()
+        pictures = [planes.movedim(0, 2).cpu().numpy() for planes in (sr, hr[0] * 255)]
+        is_rgb = pair.channels == "rgb"
+        lumas = [luma_from_rgb(p) if is_rgb else p[:, :, 0] for p in pictures]
+        return psnr(lumas[0], lumas[1], shave=pair.hr.shape[0] // pair.lr.shape[0])
 
     def _report(
         self, log: TextIO, record: dict[str, float | int], started: float, first: int
@@ -252,15 +269,6 @@ class Stage:
         lines = self.log_file.read_text().splitlines() if self.log_file.is_file() else []
         kept = [line for line in lines if json.loads(line)["iteration"] <= self.iteration]
         write_atomically(self.log_file, "".join(line + "\n" for line in kept).encode())
-
-
-def _optimizer_of(objective: Objective, options: StageOptions) -> torch.optim.Optimizer:
-    parameters = [p for p in objective.parameters() if p.requires_grad]
-    if options.optimizer == "soap":
-        return Soap(parameters, options.learning_rate, weight_decay=options.weight_decay)
-    return torch.optim.AdamW(
-        parameters, options.learning_rate, weight_decay=options.weight_decay, foreach=True
-    )
 
 
 def _layout_of(parameter: Tensor) -> torch.memory_format:

@@ -11,13 +11,19 @@ class VidLoss(nn.Module):
     """Negative log-likelihood of the teacher's features given the student's (PISR, equation 10).
 
     Two branches of conv1x1, PReLU, conv1x1 on the student's [N, C, H, W] features estimate the
-    location and the scale of a Laplace or Gaussian density. ``scale_map`` is the shape of the
-    scale: CxHxW, Cx1x1, 1xHxW or 1x1x1 (PISR, table A). Constants and factors follow the released
-    code: b = 0.1 softplus + 1e-8 for Laplace, variance = 0.001 softplus + 1e-8 for Gaussian.
+    location and the scale of a Laplace or Gaussian density of the teacher's, whose channels are as
+    many unless ``teacher_channels`` says otherwise. ``scale_map`` is the shape of the scale: CxHxW,
+    Cx1x1, 1xHxW or 1x1x1 (PISR, table A). Constants and factors follow the released code:
+    b = 0.1 softplus + 1e-8 for Laplace, variance = 0.001 softplus + 1e-8 for Gaussian.
     """
 
     def __init__(
-        self, channels: int, *, density: str = "laplace", scale_map: str = "CxHxW"
+        self,
+        channels: int,
+        teacher_channels: int | None = None,
+        *,
+        density: str = "laplace",
+        scale_map: str = "CxHxW",
     ) -> None:
         super().__init__()
         if density not in ("laplace", "gaussian"):
@@ -32,8 +38,9 @@ class VidLoss(nn.Module):
                 nn.Conv2d(channels, channels, 1), nn.PReLU(), nn.Conv2d(channels, outputs, 1)
             )
 
-        self.location = branch(channels)
-        self.scale = branch(channels if per_channel else 1)
+        outputs = channels if teacher_channels is None else teacher_channels
+        self.location = branch(outputs)
+        self.scale = branch(outputs if per_channel else 1)
 
     def spread(self, student: Tensor) -> Tensor:
         """Laplace scale b or Gaussian variance, in the shape of the scale map."""

@@ -27,6 +27,7 @@ from edge_sr.metrics.ssim import ssim
 PROTOCOLS = ("A", "B", "C")
 Plane = NDArray[np.float64]
 LumaUpscaler = Callable[[Plane], NDArray[Any]]
+RgbUpscaler = Callable[[NDArray[np.uint8]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,11 @@ def score_luma_upscaler(
     """Score ``upscale_luma`` (float64 h x w in 0..255 to the same, scale times larger)."""
     image = modcrop(_without_alpha(image), scale)
     if protocol == "C":
-        return _score_rgb(image, scale, lambda ycbcr: _upscale_ycbcr(ycbcr, scale, upscale_luma))
+
+        def upscale_rgb(lr: NDArray[np.uint8]) -> Plane:
+            return rgb_from_ycbcr(_upscale_ycbcr(ycbcr_from_rgb(lr), scale, upscale_luma))
+
+        return score_rgb_upscaler(image, scale, upscale_rgb)
     if protocol == "A":
         hr = np.floor(luma_of(image) + 0.5)
         lr = downscale(hr, scale)
@@ -53,28 +58,23 @@ def score_luma_upscaler(
     return _compare(_to_grey_levels(upscale_luma(lr)), hr, scale)
 
 
+def score_rgb_upscaler(image: NDArray[np.uint8], scale: int, upscale_rgb: RgbUpscaler) -> Score:
+    """Score ``upscale_rgb`` (uint8 h x w x 3 to values in 0..255, scale times larger) by C."""
+    image = modcrop(_without_alpha(image), scale)
+    rgb = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
+    sr = upscale_rgb(downscale(rgb, scale))
+    return _compare(luma_from_rgb(_to_grey_levels(sr)), luma_from_rgb(rgb), scale)
+
+
 def score_bicubic(image: NDArray[np.uint8], scale: int, protocol: str) -> Score:
     """Score MATLAB bicubic in double precision; in protocol C on the RGB planes."""
     if protocol == "C":
-        cropped = modcrop(_without_alpha(image), scale)
-        return _score_rgb(cropped, scale, None)
+        return score_rgb_upscaler(image, scale, lambda lr: upscale(lr.astype(np.float64), scale))
     return score_luma_upscaler(image, scale, protocol, lambda lr: upscale(lr, scale))
 
 
 def _without_alpha(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return image[:, :, :3] if image.ndim == 3 else image
-
-
-def _score_rgb(
-    image: NDArray[np.uint8], scale: int, upscale_ycbcr: Callable[[Plane], Plane] | None
-) -> Score:
-    rgb = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
-    lr = downscale(rgb, scale)
-    if upscale_ycbcr is None:
-        sr = upscale(lr.astype(np.float64), scale)
-    else:
-        sr = rgb_from_ycbcr(upscale_ycbcr(ycbcr_from_rgb(lr)))
-    return _compare(luma_from_rgb(_to_grey_levels(sr)), luma_from_rgb(rgb), scale)
 
 
 def _upscale_ycbcr(ycbcr: Plane, scale: int, upscale_luma: LumaUpscaler) -> Plane:

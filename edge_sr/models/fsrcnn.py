@@ -9,32 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_sr.data.resample import bicubic_phases
+from edge_sr.models.bicubic_base import BicubicBase
 from edge_sr.models.native_step import NativeStep
 from edge_sr.models.network import Network
 from edge_sr.models.receptive_field import radius_of, tail_offsets
 from edge_sr.models.spec import ModelSpec
 
 TAIL_KERNEL, TAIL_PADDING = 9, 4
-
-
-class BicubicBase(nn.Module):
-    """MATLAB bicubic upscaling as one fixed 5x5 convolution to scale**2 phases and a pixel shuffle.
-
-    [N, 1, H, W] to [N, 1, scale*H, scale*W] at any value range; borders are repeated.
-    """
-
-    weight: Tensor
-
-    def __init__(self, scale: int) -> None:
-        super().__init__()
-        self.scale = scale
-        weight = torch.from_numpy(bicubic_phases(scale)).to(torch.float32)
-        self.register_buffer("weight", weight[:, None], persistent=False)
-
-    def forward(self, lr: Tensor) -> Tensor:
-        """Upscale a batch of planes."""
-        padded = functional.pad(lr, (2, 2, 2, 2), mode="replicate")
-        return functional.pixel_shuffle(functional.conv2d(padded, self.weight), self.scale)
 
 
 class Fsrcnn(Network):
@@ -74,7 +55,8 @@ class Fsrcnn(Network):
             d, 1, TAIL_KERNEL, scale, TAIL_PADDING, output_padding=scale - 1
         )
         self.base = BicubicBase(scale) if residual else None
-        self.spec = ModelSpec(name, scale, "y", receptive_field_radius=radius_of(self))
+        radius = radius_of(self.extract, self.shrink, self.map, self.expand, self.tail)
+        self.spec = ModelSpec(name, scale, "y", receptive_field_radius=radius)
         self.feature_channels = (d,)
         # What computes the layers of training patches, if not PyTorch.
         self.native_step: NativeStep | None = None

@@ -1,4 +1,4 @@
-"""Teachers of PISR's student: ``features(lr, hr)`` are what it imitates, on the LR grid."""
+"""Teachers of PISR's student: ``features(lr, hr)`` are what it imitates, of ``channels``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from edge_sr.models.network import Network
 class PisrEncoder(nn.Sequential):
     """HR to a picture of LR size (PISR, ECCV 2020, section 3.2 and its released code).
 
-    [N, C, scale*H, scale*W] to [N, C, H, W], C = ``channels``. Convolutions 5x5, 5x5 with stride ``scale``, 3x3 and
-    3x3 with one-slope PReLUs between them; none after the last, as in the code.
+    [N, C, scale*H, scale*W] to [N, C, H, W], C = ``channels``. Convolutions 5x5, 5x5 with stride
+    ``scale``, 3x3 and 3x3 with one-slope PReLUs between them; none after the last, as in the code.
     """
 
     def __init__(self, scale: int, *, channels: int = 1, width: int = 56, narrow: int = 12) -> None:
@@ -35,6 +35,7 @@ class PisrTeacher(nn.Module):
         super().__init__()
         self.encoder = PisrEncoder(decoder.spec.scale, channels=decoder.spec.samples)
         self.decoder = decoder
+        self.channels = decoder.feature_channels[-1]
 
     def forward(self, hr: Tensor) -> tuple[Tensor, Tensor]:
         """The imitated LR picture G(Y) and its reconstruction F(G(Y))."""
@@ -57,7 +58,8 @@ class PlainTeacher(nn.Module):
     def __init__(self, network: Fsrcnn) -> None:
         super().__init__()
         self.layers = nn.Sequential(network.extract, network.shrink, network.map, network.expand)
-        self.tail = nn.Conv2d(int(network.options["d"]), 1, 9, padding=4)
+        (self.channels,) = network.feature_channels
+        self.tail = nn.Conv2d(self.channels, 1, 9, padding=4)
         self.scale = network.spec.scale
 
     def forward(self, hr: Tensor) -> Tensor:
@@ -77,6 +79,7 @@ class LrTeacher(nn.Module):
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
+        self.channels = network.feature_channels[-1]
 
     def features(self, lr: Tensor, hr: Tensor) -> Tensor:
         """Features of LR."""

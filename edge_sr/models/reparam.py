@@ -14,11 +14,12 @@ Layers = TypeVar("Layers", bound=nn.Module)
 
 
 class SubpixelTail(nn.Module):
-    """A one-channel transposed convolution computed as convolution and pixel shuffle.
+    """A transposed convolution computed as convolution and pixel shuffle.
 
-    Holds the transposed convolution's own parameters (weight [C, 1, k, k], bias [1]) and gathers
-    them into a [scale**2, C, t, t] kernel at each call, so the 9x9 support is kept exactly and a
-    state dict fits both forms. On a CPU a training step is an order of magnitude faster.
+    Holds the transposed convolution's own parameters (weight [C, K, k, k], bias [K]) and gathers
+    them into a [K*scale**2, C, t, t] kernel at each call, so the k x k support is kept exactly and
+    a state dict fits both forms. The output is scale times as large as the input, whatever
+    ``output_padding`` was. On a CPU a training step is an order of magnitude faster.
     """
 
     index: Tensor
@@ -41,20 +42,20 @@ class SubpixelTail(nn.Module):
         self.register_buffer("index", index.reshape(self.scale**2, -1), persistent=False)
 
     def subpixel_weight(self) -> Tensor:
-        """The equivalent convolution kernel, [scale**2, C, t, t]."""
-        channels = self.weight.shape[0]
-        flat = functional.pad(self.weight.reshape(channels, -1), (0, 1))
+        """The equivalent convolution kernel, [K*scale**2, C, t, t]: all phases of a channel."""
+        flat = functional.pad(self.weight.transpose(0, 1).flatten(2), (0, 1))
         taps = self.high - self.low + 1
-        return flat[:, self.index].transpose(0, 1).reshape(self.scale**2, channels, taps, taps)
+        phases = flat[:, :, self.index].transpose(1, 2)
+        return phases.reshape(-1, self.weight.shape[0], taps, taps)
 
     def forward(self, features: Tensor) -> Tensor:
-        """[N, C, H, W] to [N, 1, scale*H, scale*W]."""
+        """[N, C, H, W] to [N, K, scale*H, scale*W]."""
         return self.convolve(features, self.subpixel_weight())
 
     def convolve(self, features: Tensor, weight: Tensor) -> Tensor:
         """The same with another kernel of the sub-pixel form."""
         before, after = -self.low, self.high
-        bias = self.bias.expand(self.scale**2)
+        bias = self.bias.repeat_interleave(self.scale**2)
         if before == after:
             phases = functional.conv2d(features, weight, bias, padding=before)
         else:
@@ -101,7 +102,7 @@ def use_training_form(model: Layers) -> Layers:
     """Swap layers for forms that train faster, in place; parameters and their names are shared."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, nn.ConvTranspose2d) and child.out_channels == 1:
+            if isinstance(child, nn.ConvTranspose2d):
                 setattr(parent, name, SubpixelTail(child))
             if isinstance(child, nn.PReLU) and child.num_parameters == 1:
                 setattr(parent, name, SharedPRelu(child))

@@ -12,7 +12,8 @@ class ModelSpec:
     ``channels`` is ``y``, luminance alone, or ``rgb``.
     ``receptive_field_radius`` is the largest distance, in LR pixels, at which an input pixel can
     change an output pixel. Width and height of the input must divide by ``size_multiple``. A
-    network with global operations is not ``tileable`` and runs on whole frames only.
+    network with global operations is not ``tileable``, has no radius, written as 0, and runs on
+    whole frames only.
     """
 
     name: str

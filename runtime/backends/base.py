@@ -31,7 +31,7 @@ class BackendInfo:
 
 
 class Backend(Protocol):
-    """One loaded model on one device."""
+    """One loaded model on one device; a Plane is what its network takes, HxW or HxWx3."""
 
     @property
     def info(self) -> BackendInfo:
@@ -39,7 +39,9 @@ class Backend(Protocol):
         ...
 
     def run(self, window: Plane, *, bit_depth: int = 8, out: Plane | None = None) -> Plane:
-        """Upscale an HxW plane to the same type, into ``out`` if given.
+        """Upscale a picture to the same type, into ``out`` if given.
+
+        HxW luminance, or contiguous HxWx3 RGB where the manifest's channels are ``rgb``.
 
         uint8; uint16 of ``bit_depth`` bits, which are divided by 2^(bit_depth - 8) for the network,
         multiplied back, rounded half to even and clamped; or float32 grey levels, which are not.

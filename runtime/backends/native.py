@@ -42,6 +42,11 @@ class NativeBackend:
         tile_size: int = 0,
     ) -> None:
         device = "cpu" if device == "auto" else device
+        if manifest.channels != "y":
+            raise UnsupportedError(
+                f"{manifest.model} is an RGB network and the native engine upscales luminance; "
+                "use onnxruntime or tensorrt"
+            )
         if precision not in PRECISIONS[device]:
             raise UnsupportedError(
                 f"the native engine does not run {precision} on device {device}; "

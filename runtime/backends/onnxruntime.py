@@ -55,7 +55,7 @@ class OnnxRuntimeBackend:
         )
 
     def run(self, window: Plane, *, bit_depth: int = 8, out: Plane | None = None) -> Plane:
-        """Upscale an HxW plane: uint8, uint16 of ``bit_depth`` bits, or float32 grey levels."""
+        """Upscale HxW or HxWx3: uint8, uint16 of ``bit_depth`` bits, or float32 grey levels."""
         sr = self._run_samples(window, bit_depth)
         if out is None:
             return sr
@@ -102,6 +102,11 @@ class OnnxRuntimeBackend:
             ) from error
         if session.names != (["lr"], ["sr"]):
             raise ModelFormatError(f"{name} has inputs and outputs {session.names}, not lr and sr")
+        wanted = self._manifest.channel_count
+        if session.channels not in (wanted, None):
+            raise ModelFormatError(
+                f"{name} takes {session.channels} channels, the manifest says {wanted}"
+            )
         return session
 
 

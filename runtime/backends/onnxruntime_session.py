@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from runtime.backends.base import Plane
+from runtime.backends.planar import picture_of, planes_of
 from runtime.errors import UnsupportedError
 from runtime.plan_cache import default_folder
 
@@ -72,13 +73,17 @@ def _library(provider: str) -> Path | None:
 
 
 class Session(Protocol):
-    """Runs one graph; ``provider`` is what really executes it, ``names`` are its ends."""
+    """Runs one graph; ``provider`` is what really executes it, ``names`` are its ends.
+
+    ``channels`` are those of its input; None where the graph leaves them open.
+    """
 
     provider: str
     names: tuple[list[str], list[str]]
+    channels: int | None
 
     def run(self, window: Plane) -> Plane:
-        """An HxW plane of the graph's type to its upscaled one."""
+        """HxW or HxWx3 samples of the graph's type to upscaled ones."""
         ...
 
 
@@ -170,12 +175,11 @@ def _quiet() -> Iterator[None]:
 class _HostSession:
     def __init__(self, session: Any, provider: str) -> None:
         self._session, self.provider = session, provider
-        self.names = names_of(session)
+        self.names, self.channels = names_of(session), channels_of(session)
 
     def run(self, window: Plane) -> Plane:
-        (sr,) = self._session.run(None, {"lr": np.ascontiguousarray(window)[None, None]})
-        result: Plane = sr[0, 0]
-        return result
+        (sr,) = self._session.run(None, {"lr": planes_of(window)[None]})
+        return picture_of(sr[0])
 
 
 @dataclass
@@ -199,21 +203,21 @@ class DeviceSession:
         self, session: Any, provider: str, device: str, scale: int, *, captures: bool
     ) -> None:
         self._session, self.provider = session, provider
-        self.names = names_of(session)
+        self.names, self.channels = names_of(session), channels_of(session)
         self._device, self._scale, self._captures = device, scale, captures
         self._bound: dict[tuple[int, ...], _Bound] = {}
         self._captured = 0
 
     def run(self, window: Plane) -> Plane:
-        """Upscale a plane, through the device and back."""
-        shape = (1, 1, *window.shape)
+        """Upscale HxW or HxWx3 samples, through the device and back."""
+        lr = planes_of(window)[None]
+        shape = lr.shape
         bound = self._bound.get(shape)
         if bound is None:
             bound = self._bind(shape, window.dtype)
-        bound.lr.update_inplace(np.ascontiguousarray(window)[None, None])
+        bound.lr.update_inplace(lr)
         self._session.run_with_iobinding(bound.binding, bound.options)
-        sr: Plane = bound.sr.numpy()[0, 0]
-        return sr
+        return picture_of(bound.sr.numpy()[0])
 
     def _bind(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Bound:
         import onnxruntime
@@ -241,3 +245,9 @@ class DeviceSession:
 def names_of(session: Any) -> tuple[list[str], list[str]]:
     """Names of a session's inputs and outputs."""
     return [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()]
+
+
+def channels_of(session: Any) -> int | None:
+    """Channels of the first input; None if the graph does not say."""
+    shape = session.get_inputs()[0].shape
+    return shape[1] if len(shape) == 4 and isinstance(shape[1], int) else None

@@ -88,7 +88,7 @@ class TensorRTBackend:
         )
 
     def run(self, window: Plane, *, bit_depth: int = 8, out: Plane | None = None) -> Plane:
-        """Upscale an HxW plane: uint8, uint16 of ``bit_depth`` bits, or float32 grey levels."""
+        """Upscale HxW or HxWx3: uint8, uint16 of ``bit_depth`` bits, or float32 grey levels."""
         if window.dtype == np.uint16:
             unit = np.float32(2 ** (bit_depth - 8))
             levels = self._run_plane(window.astype(np.float32) / unit) * unit
@@ -108,8 +108,12 @@ class TensorRTBackend:
         ``lr`` HxW and ``sr`` scale*H x scale*W are uint8 or float32 arrays with
         ``__cuda_array_interface__`` or DLPack; rows may have gaps. The work is put on ``stream``, a
         handle of the caller's, in order with what is there; with 0 the call waits for it. Frames
-        that are larger than memory allows are not cut here.
+        that are larger than memory allows are not cut here, and RGB bundles are refused.
         """
+        if self._manifest.channels != "y":
+            raise UnsupportedError(
+                f"{self._manifest.model} is an RGB network, whose frames cannot stay on the device"
+            )
         source, target = device_plane(lr, stream=stream), device_plane(sr, stream=stream)
         scale = self._manifest.scale
         if source.dtype not in (np.uint8, np.float32) or source.dtype != target.dtype:
@@ -139,10 +143,10 @@ class TensorRTBackend:
     # ---- Which plan ----
 
     def _run_plane(self, plane: Plane, out: Plane | None = None) -> Plane:
-        height, width = plane.shape
+        height, width = plane.shape[:2]
         twin = plane.dtype == np.float32
         size = Shape(1, height, width)
-        profile = frame_profile(width, height)
+        profile = frame_profile(width, height, self._manifest.channel_count)
         is_first = self._frame.setdefault(twin, size) == size
         if self._tile_size == 0 and (
             is_first or is_cached(self._request(profile, twin=twin), self._cache)
@@ -161,8 +165,8 @@ class TensorRTBackend:
         return PlanRequest(self._bundle, self._manifest, name, profile)
 
     def _least_tile(self, tile_size: int) -> int:
-        """A tile size, or more if the halo would leave nothing of it."""
-        return max(tile_size, 4 * self._manifest.receptive_field_radius)
+        """A tile size that the network takes, or more if the halo would leave nothing of it."""
+        return max(self._manifest.padded(tile_size), 4 * self._manifest.halo)
 
     def _engine(self, profile: Profile, *, twin: bool) -> _Engine:
         with self._lock:
@@ -195,8 +199,7 @@ class TensorRTBackend:
     # ---- Whole frames and windows ----
 
     def _run_whole(self, plane: Plane, engine: _Engine, out: Plane | None) -> Plane:
-        height, width = (side * self._manifest.scale for side in plane.shape)
-        sr = np.empty((height, width), plane.dtype) if out is None else out
+        sr = self._empty(plane) if out is None else out
         with engine.lanes(1) as (lane,):
             lane.submit([plane])
             np.copyto(sr, lane.collect()[0])
@@ -208,13 +211,14 @@ class TensorRTBackend:
                 f"{self._manifest.model} has global operations and cannot be tiled; open it anew "
                 "for frames of another size"
             )
-        height, width = plane.shape
-        scale, halo = self._manifest.scale, self._manifest.receptive_field_radius
+        height, width = plane.shape[:2]
+        manifest = self._manifest
         tile_size = self._tile_size or self._least_tile(TILE_SIZE)
+        profile = tile_profile(
+            tile_size, TILE_BATCH, manifest.channel_count, least=manifest.size_multiple
+        )
         try:
-            engine = self._engine(
-                tile_profile(tile_size, TILE_BATCH), twin=plane.dtype == np.float32
-            )
+            engine = self._engine(profile, twin=plane.dtype == np.float32)
         except DeviceMemoryError as error:
             smaller = self._least_tile(tile_size // 2)
             if smaller >= tile_size:
@@ -222,11 +226,17 @@ class TensorRTBackend:
             _log.warning("windows of %d pixels instead of %d: %s", smaller, tile_size, error)
             self._tile_size = smaller
             return self._run_tiled(plane, out)
-        tiles = plan_tiles(width, height, tile_size=tile_size, halo=halo)
-        sr = out if out is not None else np.empty((height * scale, width * scale), plane.dtype)
+        tiles = plan_tiles(width, height, tile_size=tile_size, halo=manifest.halo)
+        sr = self._empty(plane) if out is None else out
         with engine.lanes(LANES) as lanes:
-            _run_batches(lanes, plane, tiles, sr, scale)
+            _run_batches(lanes, plane, tiles, sr, manifest.scale)
         return sr
+
+    def _empty(self, plane: Plane) -> Plane:
+        """Memory for the result of HxW or HxWx3 samples."""
+        height, width, *channels = plane.shape
+        scale = self._manifest.scale
+        return np.empty((height * scale, width * scale, *channels), plane.dtype)
 
 
 class _Engine:
@@ -236,7 +246,7 @@ class _Engine:
         self, cuda: CudaDriver, plan: Plan, profile: Profile, scale: int, *, twin: bool
     ) -> None:
         trt = import_tensorrt()
-        self._cuda, self._largest, self._scale = cuda, profile.largest, scale
+        self._cuda, self._profile, self._scale = cuda, profile, scale
         self._dtype: np.dtype[Any] = np.dtype(np.float32 if twin else np.uint8)
         cuda.make_current()
         self._logger = logger_of(trt)
@@ -288,7 +298,7 @@ class _Engine:
         return True
 
     def _make(self) -> Lane:
-        lane = Lane(self._cuda, self._engine, self._largest, self._scale, self._dtype)
+        lane = Lane(self._cuda, self._engine, self._profile, self._scale, self._dtype)
         self._made += 1
         return lane
 

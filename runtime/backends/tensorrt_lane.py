@@ -21,7 +21,8 @@ from runtime.backends.cuda_driver import (
     CudaDriver,
     DevicePointer,
 )
-from runtime.backends.tensorrt_plan import INPUT, OUTPUT, Shape
+from runtime.backends.planar import picture_of, store_planes
+from runtime.backends.tensorrt_plan import INPUT, OUTPUT, Profile, Shape
 from runtime.device_array import DevicePlane
 from runtime.errors import BackendError, DeviceMemoryError
 
@@ -33,16 +34,17 @@ _log = logging.getLogger("edge_sr.tensorrt")
 
 
 class Lane:
-    """Runs batches of planes of ``dtype`` up to the shape ``largest``.
+    """Runs batches of pictures of ``dtype``, HxW or HxWx3, up to the largest shape of ``profile``.
 
     The copies and the network are captured into a CUDA graph for each of the last few shapes, so
     that a batch is one launch. One call at a time.
     """
 
     def __init__(
-        self, cuda: CudaDriver, engine: Any, largest: Shape, scale: int, dtype: np.dtype[Any]
+        self, cuda: CudaDriver, engine: Any, profile: Profile, scale: int, dtype: np.dtype[Any]
     ) -> None:
         self._cuda, self._scale, self._dtype = cuda, scale, dtype
+        self._channels = profile.channels
         self._graphs: OrderedDict[Shape, ctypes.c_void_p] = OrderedDict()
         self._captures = True
         self._shape: Shape | None = None
@@ -53,27 +55,28 @@ class Lane:
         cuda.call("cuStreamCreate", ctypes.byref(self._stream), STREAM_NON_BLOCKING)
         # Marks the end of work on a stream of the caller's, before which the context is not free.
         cuda.call("cuEventCreate", ctypes.byref(self._device_done), EVENT_DISABLE_TIMING)
-        lr_bytes = math.prod(largest) * dtype.itemsize
+        lr_bytes = self._bytes_of(profile.largest)
         self._lr = _Buffers(cuda, lr_bytes)
         self._sr = _Buffers(cuda, lr_bytes * scale**2)
 
     def submit(self, windows: Sequence[Plane]) -> None:
         """Start upscaling windows of one shape and of the lane's type."""
         self._cuda.make_current()
-        height, width = windows[0].shape
+        height, width = windows[0].shape[:2]
         shape = Shape(len(windows), height, width)
-        staged = self._lr.host(self._dtype, shape)
-        for index, window in enumerate(windows):
-            np.copyto(staged[index], window)
+        staged = self._lr.host(self._dtype, shape.dimensions(self._channels))
+        for planes, window in zip(staged, windows, strict=True):
+            store_planes(window, planes)
         self._launch(shape)
         self._shape = shape
 
-    def collect(self) -> Plane:
-        """Wait for what was submitted: [N, scale*H, scale*W], valid until the next submission."""
+    def collect(self) -> list[Plane]:
+        """Wait for what was submitted: the upscaled windows, valid until the next submission."""
         assert self._shape is not None, "nothing was submitted"
         self._cuda.make_current()
         self._cuda.call("cuStreamSynchronize", self._stream)
-        return self._sr.host(self._dtype, self._upscaled(self._shape))
+        batch = self._sr.host(self._dtype, self._upscaled(self._shape).dimensions(self._channels))
+        return [picture_of(planes) for planes in batch]
 
     def run_on_device(self, lr: DevicePlane, sr: DevicePlane, stream: int) -> None:
         """Enqueue a plane that lies in GPU memory on a stream of the caller's; does not wait."""
@@ -129,7 +132,7 @@ class Lane:
             "cuMemcpyHtoDAsync_v2",
             self._lr.device,
             self._lr.pinned,
-            math.prod(shape) * self._dtype.itemsize,
+            self._bytes_of(shape),
             self._stream,
         )
         self._enqueue(shape, self._lr.device.value, self._sr.device.value, self._stream)
@@ -137,15 +140,15 @@ class Lane:
             "cuMemcpyDtoHAsync_v2",
             self._sr.pinned,
             self._sr.device,
-            math.prod(self._upscaled(shape)) * self._dtype.itemsize,
+            self._bytes_of(self._upscaled(shape)),
             self._stream,
         )
 
     def _enqueue(self, shape: Shape, lr: int, sr: int, stream: ctypes.c_void_p) -> None:
-        context = self._context
-        if not context.set_input_shape(INPUT, shape.dimensions):
-            raise BackendError(f"TensorRT refused the input shape {shape.dimensions}")
-        expected = self._upscaled(shape).dimensions
+        context, dimensions = self._context, shape.dimensions(self._channels)
+        if not context.set_input_shape(INPUT, dimensions):
+            raise BackendError(f"TensorRT refused the input shape {dimensions}")
+        expected = self._upscaled(shape).dimensions(self._channels)
         if tuple(context.get_tensor_shape(OUTPUT)) != expected:
             raise BackendError(
                 f"TensorRT says the result has shape {tuple(context.get_tensor_shape(OUTPUT))}, "
@@ -155,7 +158,7 @@ class Lane:
             if not context.set_tensor_address(name, address):
                 raise BackendError(f"TensorRT refused the memory of {name}")
         if not context.execute_async_v3(stream.value or 0):
-            raise BackendError(f"TensorRT failed on a batch of shape {shape.dimensions}")
+            raise BackendError(f"TensorRT failed on a batch of shape {dimensions}")
 
     def _capture(self, shape: Shape) -> None:
         graph, executable = ctypes.c_void_p(), ctypes.c_void_p()
@@ -213,6 +216,9 @@ class Lane:
         )
         self._cuda.call("cuMemcpy2DAsync_v2", ctypes.byref(copy), stream)
 
+    def _bytes_of(self, shape: Shape) -> int:
+        return math.prod(shape) * self._channels * self._dtype.itemsize
+
     def _upscaled(self, shape: Shape) -> Shape:
         return Shape(shape.batch, shape.height * self._scale, shape.width * self._scale)
 
@@ -237,7 +243,7 @@ class _Buffers:
         memory = (ctypes.c_uint8 * size).from_address(self.pinned.value or 0)
         self._bytes: Plane = np.ctypeslib.as_array(memory)
 
-    def host(self, dtype: np.dtype[Any], shape: Shape) -> Plane:
+    def host(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Plane:
         """The first samples of the host memory as an array."""
         samples: Plane = self._bytes[: math.prod(shape) * dtype.itemsize].view(dtype)
         return samples.reshape(shape)

@@ -26,25 +26,25 @@ _log = logging.getLogger("edge_sr.tensorrt")
 
 
 class Shape(NamedTuple):
-    """Of a batch of LR planes."""
+    """Of a batch of LR pictures."""
 
     batch: int
     height: int
     width: int
 
-    @property
-    def dimensions(self) -> tuple[int, int, int, int]:
+    def dimensions(self, channels: int) -> tuple[int, int, int, int]:
         """As the graph's input has them."""
-        return self.batch, 1, self.height, self.width
+        return self.batch, channels, self.height, self.width
 
 
 @dataclass(frozen=True)
 class Profile:
-    """The input shapes that a plan serves, and the one that it is tuned for."""
+    """The input shapes that a plan serves, the one that it is tuned for, and their channels."""
 
     smallest: Shape
     likeliest: Shape
     largest: Shape
+    channels: int = 1
 
     @property
     def is_fixed(self) -> bool:
@@ -57,16 +57,19 @@ class Profile:
         return all(low <= side <= high for low, side, high in bounds)
 
 
-def frame_profile(width: int, height: int) -> Profile:
+def frame_profile(width: int, height: int, channels: int = 1) -> Profile:
     """Whole frames of one size, in LR pixels."""
     shape = Shape(1, height, width)
-    return Profile(shape, shape, shape)
+    return Profile(shape, shape, shape, channels)
 
 
-def tile_profile(tile_size: int, batch: int) -> Profile:
-    """Batches of windows of ``tile_size`` LR pixels, and smaller ones where a frame is smaller."""
+def tile_profile(tile_size: int, batch: int, channels: int = 1, *, least: int = 1) -> Profile:
+    """Batches of windows of ``tile_size`` LR pixels, and smaller ones where a frame is smaller.
+
+    No side of a frame is shorter than ``least``.
+    """
     largest = Shape(batch, tile_size, tile_size)
-    return Profile(Shape(1, 1, 1), largest, largest)
+    return Profile(Shape(1, least, least), largest, largest, channels)
 
 
 @dataclass(frozen=True)
@@ -246,12 +249,8 @@ def _configure(trt: Any, builder: Any, config: Any, options: PlanOptions) -> Non
 
 def _add_profile(builder: Any, config: Any, profile: Profile) -> None:
     shapes = builder.create_optimization_profile()
-    shapes.set_shape(
-        INPUT,
-        profile.smallest.dimensions,
-        profile.likeliest.dimensions,
-        profile.largest.dimensions,
-    )
+    bounds = (profile.smallest, profile.likeliest, profile.largest)
+    shapes.set_shape(INPUT, *(shape.dimensions(profile.channels) for shape in bounds))
     if config.add_optimization_profile(shapes) < 0:
         raise BackendError(f"TensorRT refused the input shapes {profile}")
 

@@ -20,7 +20,7 @@ from runtime.streams.endpoints import (
 )
 from runtime.streams.pipes import STANDARD
 from runtime.streams.raw import RAW_SUFFIXES, RawFormat, parse_rate
-from runtime.streams.rgb import guess_note, is_guess_needed, matrix_of
+from runtime.streams.rgb import guess_note, is_guess_needed
 from runtime.streams.sequence import NumberedFiles, check_pattern, is_pattern
 from runtime.streams.stream import run_stream
 from runtime.upscaler import Upscaler
@@ -28,6 +28,7 @@ from runtime.video.color import MATRICES
 from runtime.video.encoder import EncodeOptions
 from runtime.video.pipeline import VideoOptions, output_info
 from runtime.video.probe import shows_compression
+from runtime.video.rgb import matrix_of
 
 
 def add_stream_options(parser: argparse.ArgumentParser) -> None:

@@ -14,8 +14,8 @@ from runtime.streams.frame_queue import Captured
 from runtime.streams.latency import LatencyCounter
 from runtime.streams.live_source import LiveSource
 from runtime.streams.stream import OpenSink
-from runtime.video.frame import Frame, Plane
-from runtime.video.frame_upscaler import FrameUpscaler, PlaneUpscaler
+from runtime.video.frame import Frame
+from runtime.video.frame_upscaler import FrameStages, PlaneUpscaler, Prepared, frame_stages
 from runtime.video.pipeline import VideoOptions, notes_on, output_info
 from runtime.video.relay import run_stages
 
@@ -67,7 +67,7 @@ def run_live(
     ``on_report`` is told every few seconds about the time since the last report.
     """
     info = output_info(source.info, upscaler.scale, options or VideoOptions())
-    work = FrameUpscaler(source.info, info, upscaler)
+    work = frame_stages(source.info, info, upscaler)
     run = _Run(source, work, upscaler.max_concurrency, on_report)
     try:
         _warm_up(work)
@@ -98,7 +98,7 @@ def run_live(
     )
 
 
-_Prepared = tuple[tuple[Frame, tuple[Plane, ...]], "_Ticket"]
+_Prepared = tuple[Prepared, "_Ticket"]
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class _Run:
     def __init__(
         self,
         source: LiveSource,
-        work: FrameUpscaler,
+        work: FrameStages,
         workers: int,
         on_report: Callable[[LiveReport], None],
     ) -> None:
@@ -132,16 +132,16 @@ class _Run:
         self._reported_s = time.monotonic()
 
     def prepared(self) -> Iterator[_Prepared]:
-        """Frames whose turn it is, with their chroma resized."""
+        """Frames whose turn it is, as the network takes them."""
         while self._acquire(self._upscaling) and self._acquire(self._unwritten):
             captured = self._take()
             if captured is None:
                 return
             ticket = _Ticket(captured.arrival_s, time.monotonic())
-            yield self._work.resize_chroma(captured.frame), ticket
+            yield self._work.prepare(captured.frame), ticket
 
     def upscale(self, item: _Prepared) -> tuple[Frame, _Ticket]:
-        """Luma through the network."""
+        """A frame through the network."""
         prepared, ticket = item
         frame = self._work.upscale(prepared)
         self._upscaling.release()
@@ -186,10 +186,10 @@ class _Run:
         return False
 
 
-def _warm_up(work: FrameUpscaler) -> None:
+def _warm_up(work: FrameStages) -> None:
     """Run the network once, as its first frame takes longer than the others."""
     layout, size = work.source.layout, work.source.size
     dtype = np.uint8 if layout.bit_depth == 8 else np.uint16
     sizes = [size, *([layout.chroma_size(*size)] * 2 if layout.subsampling[0] else [])]
     planes = tuple(np.zeros((height, width), dtype) for width, height in sizes)
-    work.upscale(work.resize_chroma(Frame(planes, layout, 0, 1, work.source.time_base)))
+    work.upscale(work.prepare(Frame(planes, layout, 0, 1, work.source.time_base)))

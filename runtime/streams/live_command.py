@@ -19,12 +19,13 @@ from runtime.streams.endpoints import sink_opener
 from runtime.streams.live import LiveResult, run_live
 from runtime.streams.live_source import LiveOptions, LiveSource
 from runtime.streams.preview import Preview, check_preview
-from runtime.streams.rgb import guess_note, is_guess_needed, matrix_of
+from runtime.streams.rgb import guess_note, is_guess_needed
 from runtime.streams.sequence import is_pattern
 from runtime.streams.stream import OpenSink
 from runtime.upscaler import Upscaler
 from runtime.video.pipeline import VideoOptions, output_info
 from runtime.video.probe import shows_compression
+from runtime.video.rgb import matrix_of
 
 DEFAULT_BUDGET_MS = 200.0
 PREVIEW = Path("preview")

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from runtime.streams.rgb import matrix_of
 from runtime.video.color import RANGE_FULL
 from runtime.video.frame import Frame, av_from_frame
 from runtime.video.probe import VideoInfo
+from runtime.video.rgb import matrix_of
 
 Result = TypeVar("Result")
 

@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runtime.picture import Picture
-from runtime.resample import resize_plane
-from runtime.video.color import MATRICES, RANGE_FULL, UNSPECIFIED, chroma_phase, guessed_matrix
-from runtime.video.frame import Frame, Plane
-from runtime.video.pixels import LAYOUTS, PixelLayout
+from runtime.video.chroma import chroma_from_luma_grid
+from runtime.video.color import UNSPECIFIED, Siting, guessed_matrix
+from runtime.video.frame import Frame
+from runtime.video.pixels import GREY, LAYOUTS, PixelLayout
 from runtime.video.probe import VideoInfo
+from runtime.video.rgb import GREY_MATRIX, PlaneColors, matrix_of, rounded_samples
 
-Floats = NDArray[np.floating[Any]]
-
-# Shares of red and blue in luma, by the matrix numbers of ITU-T H.273.
-LUMA_SHARES: Mapping[int, tuple[float, float]] = MappingProxyType(
-    {
-        1: (0.2126, 0.0722),
-        4: (0.30, 0.11),
-        5: (0.299, 0.114),
-        6: (0.299, 0.114),
-        7: (0.212, 0.087),
-        9: (0.2627, 0.0593),
-    }
-)
 PQ, HLG = 16, 18
-
-
-def matrix_of(info: VideoInfo) -> int:
-    """The matrix of a video's colours; what common players guess where it names none.
-
-    Raises ValueError for one that is not a plain luma and chroma matrix.
-    """
-    matrix = info.colors.matrix
-    if matrix == UNSPECIFIED:
-        return MATRICES[guessed_matrix(*info.size).lower().replace(".", "")]
-    if matrix not in LUMA_SHARES:
-        raise ValueError(
-            f"colour matrix {matrix} of ITU-T H.273 cannot be turned into RGB here; convert the "
-            "video to BT.709 first"
-        )
-    return matrix
 
 
 def is_guess_needed(info: VideoInfo, matrix: int | None) -> bool:
@@ -69,18 +38,12 @@ def rgb_from_frame(frame: Frame, info: VideoInfo) -> Picture:
 
     ``info`` says matrix, range and chroma siting; an open range is taken as limited.
     """
-    is_full = info.colors.sample_range == RANGE_FULL
-    luma_zero, luma_span, chroma_zero, chroma_span = _levels(frame.layout.bit_depth, is_full)
-    luma = (frame.planes[0].astype(np.float32) - luma_zero) / luma_span
-    if len(frame.planes) == 1:
-        return _picture(luma, frame.layout.bit_depth)
-    size = luma.shape[1], luma.shape[0]
-    blue, red = (
-        (_full_size(plane, frame.layout, info, size) - chroma_zero) / chroma_span
-        for plane in frame.planes[1:]
-    )
-    rgb = _transform(np.dstack([luma, blue, red]), np.linalg.inv(_matrix(matrix_of(info))))
-    return _picture(rgb, frame.layout.bit_depth)
+    is_grey = frame.layout.subsampling == GREY
+    matrix = GREY_MATRIX if is_grey else matrix_of(info)
+    colors = frame.planes[: frame.layout.color_count]
+    rgb = PlaneColors.of(replace(info, layout=frame.layout), matrix).rgb(colors)
+    unit, depth = (1, 8) if frame.layout.bit_depth == 8 else (257, 16)
+    return rounded_samples((rgb[:, :, 0] if is_grey else rgb) * np.float32(unit), depth)
 
 
 def frame_from_rgb(picture: Picture, matrix: int, index: int, rate: Fraction) -> Frame:
@@ -88,16 +51,9 @@ def frame_from_rgb(picture: Picture, matrix: int, index: int, rate: Fraction) ->
     layout = picture_layout(picture)
     if picture.ndim == 2:
         picture = np.dstack([picture] * 3)
-    rgb = picture[:, :, :3].astype(np.float32) / np.iinfo(picture.dtype).max
-    luma, blue, red = np.moveaxis(_transform(rgb, _matrix(matrix)), 2, 0)
-    luma_zero, luma_span, chroma_zero, chroma_span = _levels(layout.bit_depth, is_full=False)
-    planes = (
-        luma * luma_span + luma_zero,
-        blue * chroma_span + chroma_zero,
-        red * chroma_span + chroma_zero,
-    )
-    samples = tuple(_rounded(plane, layout.bit_depth) for plane in planes)
-    return Frame(samples, layout, index, 1, 1 / rate)
+    rgb = picture[:, :, :3].astype(np.float32) * np.float32(255 / np.iinfo(picture.dtype).max)
+    colors = PlaneColors(layout, matrix, is_full=False, siting=Siting())
+    return Frame(colors.planes(rgb), layout, index, 1, 1 / rate)
 
 
 def picture_layout(picture: Picture) -> PixelLayout:
@@ -113,9 +69,13 @@ def halved_layout(layout: PixelLayout) -> PixelLayout:
 def halve_chroma(frame: Frame) -> Frame:
     """A 4:4:4 frame as 4:2:0 with its chroma at the left, which is what players take best."""
     luma, *chroma = frame.planes
-    depth = frame.layout.bit_depth
-    halves = (_rounded(_halved(plane.astype(np.float32)), depth) for plane in chroma)
-    return replace(frame, planes=(luma, *halves), layout=halved_layout(frame.layout))
+    layout = halved_layout(frame.layout)
+    halves = (
+        chroma_from_luma_grid(plane.astype(np.float32), layout.subsampling, Siting())
+        for plane in chroma
+    )
+    planes = (luma, *(rounded_samples(half, layout.bit_depth) for half in halves))
+    return replace(frame, planes=planes, layout=layout)
 
 
 def upright(picture: Picture, display_matrix: Sequence[int] | None) -> Picture:
@@ -138,69 +98,3 @@ def is_right_angled(display_matrix: Sequence[int]) -> bool:
     """Whether a display matrix turns by a multiple of 90 degrees."""
     a, b, _, c, d = display_matrix[:5]
     return (a == d == 0 and b != 0 != c) or (b == c == 0 and a != 0 != d)
-
-
-def _levels(bit_depth: int, is_full: bool) -> tuple[float, float, float, float]:
-    """Zero and span of luma, then of chroma, whose values are -0.5 to 0.5."""
-    unit = 2.0 ** (bit_depth - 8)
-    if is_full:
-        return 0.0, 2.0**bit_depth - 1, 128 * unit, 2.0**bit_depth - 1
-    return 16 * unit, 219 * unit, 128 * unit, 224 * unit
-
-
-def _matrix(number: int) -> Floats:
-    """3x3: RGB to luma and the two colour differences."""
-    red, blue = LUMA_SHARES[number]
-    luma = np.array([red, 1 - red - blue, blue])
-    return np.array(
-        [
-            luma,
-            (np.array([0, 0, 1]) - luma) / (2 * (1 - blue)),
-            (np.array([1, 0, 0]) - luma) / (2 * (1 - red)),
-        ]
-    )
-
-
-def _transform(pixels: Floats, matrix: Floats) -> Floats:
-    import cv2
-
-    return np.asarray(cv2.transform(pixels, matrix.astype(np.float32)))
-
-
-def _full_size(plane: Plane, layout: PixelLayout, info: VideoInfo, size: tuple[int, int]) -> Floats:
-    x, y = layout.subsampling
-    # The last chroma sample of an odd size reaches past the frame.
-    resized = resize_plane(
-        plane,
-        plane.shape[1] * x,
-        plane.shape[0] * y,
-        phase_x=_phase_towards_luma(x, info.siting.is_left),
-        phase_y=_phase_towards_luma(y, info.siting.is_top),
-    )
-    return resized[: size[1], : size[0]]
-
-
-def _phase_towards_luma(subsampling: int, is_cosited: bool) -> float:
-    """The phase for ``resize_plane``, which takes it for that of the result, too: luma has none."""
-    if subsampling == 1:
-        return 0.0
-    return chroma_phase(subsampling, is_cosited) * subsampling / (subsampling - 1)
-
-
-def _halved(plane: Floats) -> Floats:
-    """Rows averaged in pairs; columns by 1 2 1 around the even ones."""
-    height, width = plane.shape
-    padded = np.pad(plane, ((0, height % 2), (1, 1 + width % 2)), mode="edge")
-    rows = (padded[0::2] + padded[1::2]) / 2
-    halved: Floats = (rows[:, 0:-2:2] + 2 * rows[:, 1:-1:2] + rows[:, 2::2]) / 4
-    return halved
-
-
-def _picture(values: Floats, bit_depth: int) -> Picture:
-    top, dtype = (255, np.uint8) if bit_depth == 8 else (65535, np.uint16)
-    return np.clip(np.rint(values * top), 0, top).astype(dtype)
-
-
-def _rounded(plane: Floats, bit_depth: int) -> NDArray[Any]:
-    dtype = np.uint8 if bit_depth == 8 else np.uint16
-    return np.clip(np.rint(plane), 0, 2**bit_depth - 1).astype(dtype)

@@ -20,7 +20,6 @@ from runtime.streams.rgb import (
     PQ,
     frame_from_rgb,
     is_right_angled,
-    matrix_of,
     picture_layout,
     rgb_from_frame,
     upright,
@@ -28,6 +27,7 @@ from runtime.streams.rgb import (
 from runtime.video.color import RANGE_LIMITED, ColorTags
 from runtime.video.frame import Frame
 from runtime.video.probe import MAX_SIDE, VideoInfo
+from runtime.video.rgb import matrix_of
 
 _PATTERN = re.compile(r"([^%]*)%(?:0(\d{1,2}))?d([^%]*)")
 _BT709 = 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from runtime.video.frame import Frame
-from runtime.video.frame_upscaler import FrameUpscaler, PlaneUpscaler
+from runtime.video.frame_upscaler import PlaneUpscaler, frame_stages
 from runtime.video.pipeline import VideoOptions, notes_on, output_info
 from runtime.video.probe import VideoInfo
 from runtime.video.relay import run_stages
@@ -69,7 +69,7 @@ def run_stream(
     Raises OSError or ValueError with one clear line; BrokenPipeError if nobody reads the sink.
     """
     info = output_info(source.info, upscaler.scale, options or VideoOptions())
-    work = FrameUpscaler(source.info, info, upscaler)
+    work = frame_stages(source.info, info, upscaler)
     count = 0
     with open_sink(info) as sink:
 
@@ -80,7 +80,7 @@ def run_stream(
             on_frame()
 
         run_stages(
-            map(work.resize_chroma, source),
+            map(work.prepare, source),
             work.upscale,
             consume,
             workers=upscaler.max_concurrency,

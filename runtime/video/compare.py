@@ -32,7 +32,7 @@ def compared_info(info: VideoInfo, comparison: Comparison) -> VideoInfo:
 class BicubicUpscaler:
     """What FrameUpscaler takes for a network, without one."""
 
-    takes_frames = False
+    channels, takes_frames = "y", False
     max_concurrency = 1
 
     def __init__(self, scale: int) -> None:
@@ -47,6 +47,10 @@ class BicubicUpscaler:
 
     def upscale_frame(self, planes: tuple[Plane, ...], **options: Any) -> tuple[Plane, ...]:
         """Not offered."""
+        raise NotImplementedError
+
+    def upscale_rgb(self, picture: Plane) -> Plane:
+        """Not offered: bicubic needs no RGB."""
         raise NotImplementedError
 
 

@@ -13,14 +13,25 @@ from runtime.video.color import chroma_phase
 from runtime.video.convert import Converter
 from runtime.video.frame import Frame, Plane
 from runtime.video.probe import VideoInfo
+from runtime.video.rgb import Floats, PlaneColors, common_matrix, rounded_samples
 from runtime.ycbcr import rgb_from_ycbcr, ycbcr_from_rgb
 
 # What upscalers of whole frames know: grey, 4:2:0, 4:2:2, 4:4:4.
 FRAME_SUBSAMPLINGS = frozenset({(0, 0), (2, 2), (2, 1), (1, 1)})
 
 
+# A frame before the network, in whose planes lies what the network takes, and the planes that the
+# network does not make, in their final size.
+Prepared = tuple[Frame, tuple[Plane, ...]]
+
+
 class PlaneUpscaler(Protocol):
     """What the pipeline needs of ``runtime.Upscaler``."""
+
+    @property
+    def channels(self) -> str:
+        """What the network takes: ``y``, luminance, or ``rgb``."""
+        ...
 
     @property
     def scale(self) -> int:
@@ -52,6 +63,48 @@ class PlaneUpscaler(Protocol):
         """All planes, ``scale`` times larger."""
         ...
 
+    def upscale_rgb(self, picture: Plane) -> Plane:
+        """HxWx3 RGB, ``scale`` times larger: uint8, or float32 in 0..255."""
+        ...
+
+
+class FrameStages(Protocol):
+    """A frame's way through the pipeline: before the network, through it, and after it."""
+
+    @property
+    def source(self) -> VideoInfo:
+        """What frames are read."""
+        ...
+
+    def prepare(self, frame: Frame) -> Prepared:
+        """What the network takes of a decoded frame, and the rest in its final size."""
+        ...
+
+    def upscale(self, prepared: Prepared) -> Frame:
+        """Through the network."""
+        ...
+
+    def finish(self, frame: Frame) -> Frame:
+        """The wanted size and pixel format."""
+        ...
+
+
+def frame_stages(source: VideoInfo, target: VideoInfo, upscaler: PlaneUpscaler) -> FrameStages:
+    """The way of frames of ``source`` through a network of luminance or of RGB to ``target``.
+
+    Raises ValueError if frames cannot be turned into the RGB that the network takes.
+    """
+    if upscaler.channels == "y":
+        return FrameUpscaler(source, target, upscaler)
+    matrix = common_matrix(source, target)
+    return RgbFrameUpscaler(
+        source,
+        target,
+        upscaler,
+        PlaneColors.of(source, matrix),
+        PlaneColors.of(target, matrix),
+    )
+
 
 @dataclass(frozen=True)
 class FrameUpscaler:
@@ -78,7 +131,7 @@ class FrameUpscaler:
             and not self.source.siting.is_bottom
         )
 
-    def resize_chroma(self, frame: Frame) -> tuple[Frame, tuple[Plane, ...]]:
+    def prepare(self, frame: Frame) -> Prepared:
         """What the network does not make, in the final size, beside what it needs of the frame."""
         layout = self.source.layout
         colors, alpha = frame.planes[: layout.color_count], frame.planes[layout.color_count :]
@@ -92,7 +145,7 @@ class FrameUpscaler:
             return frame, alpha
         return frame, (*map(self._resize_chroma, colors[1:]), *alpha)
 
-    def upscale(self, prepared: tuple[Frame, tuple[Plane, ...]]) -> Frame:
+    def upscale(self, prepared: Prepared) -> Frame:
         """Luma through the network."""
         frame, others = prepared
         depth = frame.layout.bit_depth
@@ -129,7 +182,8 @@ class FrameUpscaler:
         return Converter(replace(self.source, layout=layout), self.target)
 
     def _resize_alpha(self, plane: Plane) -> Plane:
-        return _rounded(resize_plane(plane, *self.target.size), self.source.layout.bit_depth)
+        resized = resize_plane(plane, *self.target.size)
+        return rounded_samples(resized, self.source.layout.bit_depth)
 
     def _resize_chroma(self, plane: Plane) -> Plane:
         layout, siting = self.source.layout, self.source.siting
@@ -148,7 +202,60 @@ class FrameUpscaler:
 
     def _rounded(self, plane: Plane) -> Plane:
         layout = self.source.layout
-        return plane if layout.is_rgb else _rounded(plane, layout.bit_depth)
+        return plane if layout.is_rgb else rounded_samples(plane, layout.bit_depth)
+
+
+@dataclass(frozen=True)
+class RgbFrameUpscaler:
+    """The same three stages for a network of RGB, which makes chroma, too.
+
+    Between the stages a frame's planes are one HxWx3 picture: float32 in 0..255, or uint8 where RGB
+    of 8 bits goes straight through. ``source_colors`` and ``target_colors`` share a matrix, so that
+    the target's pixel format is made of the network's RGB at once.
+    """
+
+    source: VideoInfo
+    target: VideoInfo
+    upscaler: PlaneUpscaler
+    source_colors: PlaneColors
+    target_colors: PlaneColors
+
+    def prepare(self, frame: Frame) -> Prepared:
+        """RGB of the whole frame, and alpha in its final size."""
+        count = self.source.layout.color_count
+        picture = self.source_colors.rgb(frame.planes[:count])
+        return replace(frame, planes=(picture,)), self._alpha(frame.planes[count:])
+
+    def upscale(self, prepared: Prepared) -> Frame:
+        """RGB through the network."""
+        frame, alpha = prepared
+        return replace(frame, planes=(self.upscaler.upscale_rgb(frame.planes[0]), *alpha))
+
+    def finish(self, frame: Frame) -> Frame:
+        """RGB to the final size, where the network gave another; then to the target's planes."""
+        picture, *alpha = frame.planes
+        if picture.shape[1::-1] != self.target.size:
+            picture = _resized_rgb(picture, *self.target.size)
+        planes = (*self.target_colors.planes(picture), *alpha)
+        return replace(frame, planes=planes, layout=self.target.layout)
+
+    def _alpha(self, planes: tuple[Plane, ...]) -> tuple[Plane, ...]:
+        """Alpha of the target's size and depth: none if it has none, opaque if the source has."""
+        width, height = self.target.size
+        before, after = self.source.layout.bit_depth, self.target.layout.bit_depth
+        peak = 2**after - 1
+        if not self.target.layout.has_alpha:
+            return ()
+        if not planes:
+            return (np.full((height, width), peak, np.uint8 if after == 8 else np.uint16),)
+        resized = resize_plane(planes[0], width, height) * np.float32(peak / (2**before - 1))
+        return (rounded_samples(resized, after),)
+
+
+def _resized_rgb(picture: Plane, width: int, height: int) -> Floats:
+    """HxWx3 to another size."""
+    channels = (resize_plane(picture[:, :, part], width, height) for part in range(3))
+    return np.dstack(list(channels))
 
 
 def split_rgb(planes: tuple[Plane, ...], bit_depth: int) -> tuple[Plane, ...]:
@@ -161,15 +268,10 @@ def split_rgb(planes: tuple[Plane, ...], bit_depth: int) -> tuple[Plane, ...]:
 def join_rgb(planes: tuple[Plane, ...], bit_depth: int) -> tuple[Plane, ...]:
     """The inverse, rounded and clamped."""
     rgb = rgb_from_ycbcr(np.stack(planes, axis=-1)) * np.float32((2**bit_depth - 1) / 255)
-    rounded = _rounded(rgb, bit_depth)
+    rounded = rounded_samples(rgb, bit_depth)
     return tuple(np.ascontiguousarray(rounded[:, :, part]) for part in range(3))
 
 
 def _grid(samples: int, source: int, target: int) -> int:
     """Samples of the enlarged chroma axis, with a last one that may reach past the frame."""
     return -(-samples * target // source)
-
-
-def _rounded(plane: Plane, bit_depth: int) -> Plane:
-    dtype = np.uint8 if bit_depth == 8 else np.uint16
-    return np.clip(np.rint(plane), 0, 2**bit_depth - 1).astype(dtype)

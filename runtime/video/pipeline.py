@@ -27,8 +27,8 @@ from runtime.video.compare import BicubicUpscaler, Comparison, compare_frames, c
 from runtime.video.convert import converted_tags, wanted_layout
 from runtime.video.deinterlace import Deinterlace
 from runtime.video.encoder import EncodeOptions, Encoding, choose_codec
-from runtime.video.frame import Frame, Plane
-from runtime.video.frame_upscaler import FrameUpscaler, PlaneUpscaler
+from runtime.video.frame import Frame
+from runtime.video.frame_upscaler import FrameUpscaler, PlaneUpscaler, Prepared, frame_stages
 from runtime.video.geometry import output_aspect, scale_matrix
 from runtime.video.join import check_writable, check_written, join_segments
 from runtime.video.journal import Journal, journal_path
@@ -282,7 +282,7 @@ def encode_segments(
 
     ``advance`` is called for each frame, ``load`` told how busy the stages are.
     """
-    work = FrameUpscaler(job.info, job.frame_info, upscaler)
+    work = frame_stages(job.info, job.frame_info, upscaler)
     comparison = job.options.compare
     plain = FrameUpscaler(job.info, job.frame_info, BicubicUpscaler(upscaler.scale))
     with (
@@ -290,17 +290,17 @@ def encode_segments(
         SegmentedEncoding(job.open_encoder, segments, sink) as encoding,
     ):
 
-        def produce() -> Iterator[_Step[tuple[Frame, tuple[Plane, ...]]]]:
+        def produce() -> Iterator[_Step[Prepared]]:
             for segment, frame in reader.frames(segments):
-                yield _Step(segment, reader.damaged, frame, work.resize_chroma(frame))
+                yield _Step(segment, reader.damaged, frame, work.prepare(frame))
 
-        def transform(step: _Step[tuple[Frame, tuple[Plane, ...]]]) -> _Step[Frame]:
+        def transform(step: _Step[Prepared]) -> _Step[Frame]:
             return _Step(step.segment, step.damaged, step.frame, work.upscale(step.made))
 
         def consume(step: _Step[Frame]) -> None:
             frame = work.finish(step.made)
             if comparison is not None:
-                bicubic = plain.finish(plain.upscale(plain.resize_chroma(step.frame)))
+                bicubic = plain.finish(plain.upscale(plain.prepare(step.frame)))
                 frame = compare_frames(bicubic, frame, comparison)
             encoding.write(step.segment, step.damaged, frame)
             advance()

@@ -85,6 +85,18 @@ TEST(bundle_without_a_native_model_says_where_the_reason_is) {
   CHECK_EQ(status_of(folder.path()), esr::Status::kUnsupported);
 }
 
+TEST(rgb_bundle_is_refused_with_or_without_a_native_model) {
+  const Folder folder;
+  folder.write_manifest("content", 7);
+  folder.write("model.native", "content");
+  std::string text = folder.read("manifest.json");
+  text.replace(text.find("\"channels\": \"y\""), 15, "\"channels\": \"rgb\"");
+  folder.write("manifest.json", text);
+  CHECK_ERROR(esr::read_bundle(folder.path()),
+              "the bundle upscales rgb pictures; this library upscales luminance");
+  CHECK_EQ(status_of(folder.path()), esr::Status::kUnsupported);
+}
+
 TEST(missing_model_is_an_io_error) {
   const Folder folder;
   folder.write_manifest("content", 7);

@@ -96,3 +96,27 @@ def test_file_that_is_no_onnx_graph_is_one_line(
     (tmp_path / "x.onnx").write_bytes(b"nonsense")
     assert main([str(tmp_path / "x.onnx"), "--data", str(data)]) == 1
     assert "not a graph ONNX Runtime can load" in capsys.readouterr().err
+
+
+def test_table_puts_our_rows_among_the_published_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_pictures(tmp_path / "set5", 1)
+    assert main(["--table", "--data", str(data), "--scale", "3"]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:2] == ["set5", "x3"]
+    scores = [float(line[line.index(".") - 2 :].split()[0]) for line in lines[1:]]
+    assert scores == sorted(scores, reverse=True)
+    pisr = next(line for line in lines if "FSRCNN (PISR)" in line)
+    assert pisr.split()[2:5] == ["33.31", "0.9179", "B"]
+    ours = [line.split()[1] for line in lines if line.startswith(">")]
+    assert {"fsrcnn_residual-x3", "fsrcnn_residual_large-x3", "bicubic"} <= set(ours)
+    assert len(json.loads(last)["published"]) == len(lines) - 1 - len(ours)
+
+
+def test_table_of_a_set_that_no_paper_scores_is_refused(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--table", "--data", str(data)]) == 1
+    error = capsys.readouterr().err
+    assert "no paper has scores of set; name the folder Set5, B100" in error

@@ -9,8 +9,9 @@ import torch
 from edge_sr.distillation.config import FEATURE_LOSSES
 from edge_sr.distillation.ema import WeightAverage
 from edge_sr.distillation.features import distillation_loss
+from edge_sr.distillation.optimizer import build_optimizer
 from edge_sr.distillation.pisr import OutputStage, StudentStage, TeacherStage
-from edge_sr.distillation.schedule import cosine
+from edge_sr.distillation.schedule import cosine, halving
 from edge_sr.distillation.vid import VidLoss
 from edge_sr.models import build_model
 from edge_sr.models.pisr_teacher import LrTeacher, PisrTeacher
@@ -116,6 +117,23 @@ def test_cosine_starts_and_ends_at_its_rates_in_1000_steps() -> None:
     assert rates[2500] == pytest.approx((1e-3 + 1e-5) / 2)
 
 
+def test_halving_keeps_a_rate_for_so_many_iterations() -> None:
+    rates = [halving(i, 300, first=1e-4, every=100) for i in range(300)]
+    assert rates == [1e-4] * 100 + [5e-5] * 100 + [2.5e-5] * 100
+    rising = [halving(i, 300, first=1e-4, every=100, warm_up=4) for i in range(5)]
+    assert rising == pytest.approx([2.5e-5, 5e-5, 7.5e-5, 1e-4, 1e-4])
+
+
+@pytest.mark.parametrize(("name", "own"), [("soap", (0.95, 0.95)), ("adam", (0.9, 0.999))])
+def test_optimisers_keep_their_own_betas_where_none_is_given(
+    name: str, own: tuple[float, float]
+) -> None:
+    weights = [torch.nn.Parameter(torch.zeros(2))]
+    assert build_optimizer(name, weights, 1e-3).defaults["betas"] == own
+    made = build_optimizer(name, weights, 1e-3, betas=(None, 0.99))
+    assert made.defaults["betas"] == (own[0], 0.99)
+
+
 def test_average_with_decay_zero_follows_and_swap_is_its_own_inverse() -> None:
     layer = torch.nn.Linear(2, 1)
     average = WeightAverage(layer, 0.0)
@@ -135,7 +153,7 @@ def test_losses_without_a_density_equal_their_formulas_by_hand() -> None:
     student = torch.tensor([[[[1.0, 2.0]], [[3.0, 0.0]]]])  # two channels, two positions
     teacher = torch.tensor([[[[1.0, 1.0]], [[1.0, 1.0]]]])
     losses = {
-        name: float(distillation_loss(name, 2, scale_map="CxHxW")(student, teacher).detach())
+        name: float(distillation_loss(name, 2, 2)(student, teacher).detach())
         for name in ("mae", "at", "srkd")
     }
     assert losses["mae"] == pytest.approx((0 + 1 + 2 + 1) / 4)
@@ -149,7 +167,7 @@ def test_losses_without_a_density_equal_their_formulas_by_hand() -> None:
 
 
 def test_fitnet_compares_after_its_regressor() -> None:
-    loss = distillation_loss("fitnet", 2, scale_map="CxHxW")
+    loss = distillation_loss("fitnet", 2, 2)
     with torch.no_grad():
         loss.regressor.weight.copy_(torch.tensor([[2.0, 0.0], [0.0, 3.0]])[:, :, None, None])
         loss.regressor.bias.zero_()
@@ -157,7 +175,18 @@ def test_fitnet_compares_after_its_regressor() -> None:
     assert float(loss(student, teacher).detach()) == pytest.approx((4 + 9) / 2)
 
 
+@pytest.mark.parametrize("loss", [name for name in FEATURE_LOSSES if name != "mae"])
+def test_losses_but_mae_compare_features_of_different_channels(loss: str) -> None:
+    compare = distillation_loss(loss, 3, 5)
+    student, teacher = torch.rand(2, 3, 4, 4, requires_grad=True), torch.rand(2, 5, 4, 4)
+    compare(student, teacher).backward()
+    assert student.grad is not None
+    assert float(student.grad.abs().sum()) > 0
+    with pytest.raises(ValueError, match="student's features have 3 and the teacher's 5"):
+        distillation_loss("mae", 3, 5)
+
+
 def test_every_imitation_loss_of_the_options_exists() -> None:
     for name in FEATURE_LOSSES:
         features = torch.rand(1, 4, 3, 3)
-        assert torch.isfinite(distillation_loss(name, 4, scale_map="CxHxW")(features, features))
+        assert torch.isfinite(distillation_loss(name, 4, 4)(features, features))

@@ -8,7 +8,7 @@ from pictures_support import synthetic_luma, synthetic_rgb
 
 from edge_sr.data.resample import upscale
 from edge_sr.metrics import psnr, ssim
-from edge_sr.metrics.protocols import score_bicubic, score_luma_upscaler
+from edge_sr.metrics.protocols import score_bicubic, score_luma_upscaler, score_rgb_upscaler
 
 
 def test_psnr_of_a_constant_error_is_the_formula() -> None:
@@ -78,3 +78,16 @@ def test_unrounded_output_is_rounded_before_it_is_scored() -> None:
     image = synthetic_luma(40, 44)
     exact = score_luma_upscaler(image, 2, "B", lambda lr: np.rint(upscale(lr, 2)))
     assert score_luma_upscaler(image, 2, "B", lambda lr: upscale(lr, 2)) == exact
+
+
+def test_protocol_c_of_an_rgb_network_gives_it_8_bit_rgb_and_compares_luminance() -> None:
+    image = synthetic_rgb(40, 44)
+
+    def upscale_rgb(lr: np.ndarray) -> np.ndarray:
+        assert lr.dtype == np.uint8
+        assert lr.shape == (20, 22, 3)
+        return upscale(lr.astype(np.float64), 2)
+
+    assert score_rgb_upscaler(image, 2, upscale_rgb) == score_bicubic(image, 2, "C")
+    shifted = score_rgb_upscaler(image, 2, lambda lr: upscale_rgb(lr) + 3)
+    assert shifted.psnr < score_bicubic(image, 2, "C").psnr

@@ -8,7 +8,7 @@ from pictures_support import write_pictures
 
 from edge_sr.data.color import luma_from_rgb
 from edge_sr.data.image_io import read_image
-from edge_sr.data.patches import PatchSampler, load_pair, load_pairs, transform
+from edge_sr.data.patches import PatchSampler, load_pair, load_pairs, pair_of, transform
 from edge_sr.data.resample import downscale
 
 
@@ -44,6 +44,14 @@ def test_the_eight_symmetries_differ() -> None:
     assert len({transform(patch, i).tobytes() for i in range(8)}) == 8
 
 
+def test_two_symmetries_are_the_picture_and_its_horizontal_flip(tmp_path: Path) -> None:
+    (pair,) = load_pairs(sorted(write_pictures(tmp_path, 1).iterdir()), 2)
+    square = type(pair)(pair.name, pair.lr[:12, :12], pair.hr[:24, :24])
+    sampler = PatchSampler([square], 2, patch_size=12, batch_size=40, seed=0, symmetries=2)
+    drawn = {patch.tobytes() for patch in sampler.batch(0)[0][:, 0]}
+    assert drawn == {transform(square.lr, i).tobytes() for i in (0, 1)}
+
+
 def test_pictures_below_the_patch_size_are_refused(tmp_path: Path) -> None:
     pairs = load_pairs(sorted(write_pictures(tmp_path, 1).iterdir()), 2)
     with pytest.raises(ValueError, match="no picture is at least 96 px"):
@@ -77,3 +85,37 @@ def test_a_picture_too_small_for_a_shrink_is_used_at_the_others(tmp_path: Path) 
     pairs = load_pairs(list(folder.iterdir()), 2, shrinks=(1, 2, 4))
     assert [(pair.shrink, pair.hr.shape) for pair in pairs] == [(1, (6, 30)), (2, (2, 14))]
     assert load_pairs(list(folder.iterdir()), 8, crfs=(0, 30)) == []
+
+
+def test_rgb_pairs_are_the_8_bit_pictures_and_batches_their_planes(tmp_path: Path) -> None:
+    path = next(write_pictures(tmp_path, 1, height=32, width=40).iterdir())
+    pair = load_pair(path, 2, channels="rgb")
+    np.testing.assert_array_equal(pair.lr, downscale(read_image(path), 2))
+    assert pair.channels == "rgb"
+    assert pair.hr.dtype == np.uint8
+    lr, hr = PatchSampler([pair], 2, patch_size=9, batch_size=3, seed=5).batch(0)
+    assert lr.shape == (3, 3, 9, 9)
+    assert hr.shape == (3, 3, 18, 18)
+    assert float(hr.max()) <= 1.0
+    levels = {tuple(colour) for colour in pair.lr.reshape(-1, 3)}
+    drawn = np.rint(lr * 255).astype(np.uint8).transpose(0, 2, 3, 1).reshape(-1, 3)
+    assert {tuple(colour) for colour in drawn} <= levels
+
+
+def test_rgb_patches_are_aligned_at_every_symmetry(tmp_path: Path) -> None:
+    pairs = load_pairs(sorted(write_pictures(tmp_path, 2).iterdir()), 2, channels="rgb")
+    flat = [type(p)(p.name, p.lr, np.kron(p.lr, np.ones((2, 2, 1), np.uint8))) for p in pairs]
+    lr, hr = PatchSampler(flat, 2, patch_size=9, batch_size=32, seed=5).batch(0)
+    np.testing.assert_array_equal(hr, np.kron(lr, np.ones((1, 1, 2, 2), np.float32)))
+
+
+def test_a_grey_picture_has_three_equal_channels_in_rgb() -> None:
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    pair = pair_of(grey, "grey", 2, channels="rgb")
+    np.testing.assert_array_equal(pair.hr, np.dstack([grey] * 3))
+
+
+def test_rgb_pairs_of_compressed_clips_are_refused(tmp_path: Path) -> None:
+    paths = sorted(write_pictures(tmp_path, 1).iterdir())
+    with pytest.raises(ValueError, match="luminance"):
+        load_pairs(paths, 2, crfs=(30,), channels="rgb")

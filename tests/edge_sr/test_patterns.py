@@ -33,7 +33,17 @@ def test_patterns_take_their_share_of_the_patches() -> None:
         patch_size=8,
         batch_size=1000,
         seed=0,
-        patterns=[flat(1.0), flat(1.0)],
-        pattern_share=0.2,
+        patterns=(0.2, [flat(1.0), flat(1.0)]),
     )
     assert 0.15 < float(sampler.batch(0)[0][:, 0, 0, 0].mean()) < 0.25
+
+
+def test_rgb_patterns_run_from_one_colour_to_another() -> None:
+    grey, colour = (pattern_pairs(2, 18, side=32, seed=4, channels=c)[3] for c in ("y", "rgb"))
+    assert colour.hr.shape == (64, 64, 3)
+    assert colour.lr.shape == (32, 32, 3)
+    assert np.ptp(colour.hr.astype(int), axis=2).max() > 10
+    structure = [
+        abs(np.corrcoef(grey.hr.ravel(), colour.hr[:, :, c].ravel())[0, 1]) for c in range(3)
+    ]
+    assert max(structure) > 0.99

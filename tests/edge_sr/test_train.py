@@ -1,18 +1,16 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from pictures_support import write_pictures
+from torchrun_support import run_in_two_processes
 
 from edge_sr.distillation.config import RunConfig
 from edge_sr.distillation.trainer import Stage
+from edge_sr.evaluate import main as evaluate
 from edge_sr.models.checkpoint import load_checkpoint
 from edge_sr.models.quantized import activation_names
 from edge_sr.train import main, parse_args
@@ -157,17 +155,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path, data: Path) -> None:
     options = [*SHORT.split(), "--data", str(data), "--device", "cpu", "--iterations", "6"]
     options += ["--method", "baseline"]
     assert main([*options, "--out", str(tmp_path / "one")]) == 0
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
-    command += [f"--master-port={port}", "-m", "edge_sr.train", *options]
-    subprocess.run(
-        [*command, "--out", str(tmp_path / "two")],
-        check=True,
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
-    )
+    run_in_two_processes(["-m", "edge_sr.train", *options, "--out", str(tmp_path / "two")])
     one, two = (load_checkpoint(tmp_path / n / "student.safetensors")[0] for n in ("one", "two"))
     for (name, a), b in zip(one.named_parameters(), two.parameters(), strict=True):
         assert float((a - b).detach().abs().max()) < 1e-5, name
@@ -286,3 +274,57 @@ def test_config_round_trip_through_json() -> None:
     assert RunConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     with pytest.raises(ValueError, match="differ from this version"):
         RunConfig.from_json({"seed": 1})
+
+
+def test_model_options_reach_the_network_and_its_checkpoint(tmp_path: Path, data: Path) -> None:
+    options = ["--model-option", "d=8", "--model-option", "shared_prelu=false"]
+    short = ["--method", "baseline", "--iterations", "2"]
+    assert train(tmp_path / "run", data, *short, *options) == 0
+    model, _ = load_checkpoint(tmp_path / "run" / "student.safetensors")
+    assert model.options == {"d": 8, "s": 12, "m": 4, "shared_prelu": False}
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("d", "is not NAME=VALUE"), ("d=[1]", "is no number"), ("d=x=1", "")],
+)
+def test_a_model_option_that_is_none_is_refused(
+    option: str, message: str, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = ["--method", "baseline", "--iterations", "2", "--model-option", option]
+    try:
+        code = train(tmp_path / "run", data, *short)
+    except SystemExit as stopped:
+        code = int(stopped.code or 0)
+    assert code != 0
+    assert message in capsys.readouterr().err
+
+
+def test_an_unknown_model_option_is_one_line(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path / "run", data, "--model-option", "width=3") == 1
+    assert "model fsrcnn_residual does not take these options" in capsys.readouterr().err
+
+
+def test_an_rgb_student_trains_and_is_scored_by_protocol_c(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = [f"--model-option={option}" for option in ("width=12", "d=4", "blocks=1")]
+    options = ["--method", "pisr", "--model", "idn_rgb", "--optimizer", "adam", *tiny]
+    length = ["--iterations", "40", "--teacher-iterations", "4"]
+    assert train(tmp_path / "run", data, *options, *length) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    records = [json.loads(line) for line in logs(tmp_path / "run")["student"].splitlines()]
+    losses = [record["reconstruction"] for record in records]
+    assert sum(losses[-5:]) < sum(losses[:5])
+    checkpoint = str(tmp_path / "run" / "student.safetensors")
+    held_out = tmp_path / "held_out"
+    held_out.mkdir()
+    (held_out / "00.png").write_bytes((data / "00.png").read_bytes())
+    assert evaluate([checkpoint, "--data", str(held_out), "--json"]) == 0
+    scored = json.loads(capsys.readouterr().out)
+    assert scored["protocol"] == "C"
+    assert scored["results"][1]["psnr"] == pytest.approx(summary["psnr"], abs=1e-3)
+    assert evaluate([checkpoint, "--data", str(held_out), "--protocol", "B"]) == 1
+    assert "an RGB network is scored by protocol C, not B" in capsys.readouterr().err

@@ -52,12 +52,9 @@ class WakingUpscaler:
 
     running: WakingUpscaler | None = None
 
-    def upscale_luma(self, frame: np.ndarray) -> None:
+    def upscale_timed(self, frame: np.ndarray) -> float:
         time.sleep(0.0 if WakingUpscaler.running is self else 0.05)
         WakingUpscaler.running = self
-
-    def upscale_luma_timed(self, frame: np.ndarray) -> float:
-        self.upscale_luma(frame)
         return 0.0
 
 

@@ -19,12 +19,19 @@ class NearestUpscaler:
 
     max_concurrency = 1
 
-    def __init__(self, scale: int = 2, *, takes_frames: bool = False) -> None:
-        self.scale, self.takes_frames = scale, takes_frames
+    def __init__(self, scale: int = 2, *, takes_frames: bool = False, channels: str = "y") -> None:
+        self.scale, self.takes_frames, self.channels = scale, takes_frames, channels
 
     def upscale_luma(self, plane: np.ndarray, *, bit_depth: int = 8) -> np.ndarray:
+        assert self.channels == "y"
         assert plane.dtype in (np.uint8 if bit_depth == 8 else np.uint16, np.float32)
         return plane.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
+
+    def upscale_rgb(self, picture: np.ndarray) -> np.ndarray:
+        assert self.channels == "rgb"
+        assert picture.dtype in (np.uint8, np.float32)
+        assert picture.shape[2:] == (3,)
+        return picture.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
 
     def upscale_frame(
         self,

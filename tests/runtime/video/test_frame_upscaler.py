@@ -47,7 +47,7 @@ def noise(layout: str, width: int = 14, height: int = 10) -> Frame:
 
 def run(upscaler: PlaneUpscaler, source: VideoInfo, target: VideoInfo, frame: Frame) -> Frame:
     work = FrameUpscaler(source, target, upscaler)
-    return work.finish(work.upscale(work.resize_chroma(frame)))
+    return work.finish(work.upscale(work.prepare(frame)))
 
 
 @pytest.mark.parametrize(

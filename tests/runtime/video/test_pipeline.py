@@ -191,7 +191,7 @@ def test_chroma_stays_where_it_was_seen(scale: int, siting: Siting, layout: str)
     small = np.rint(ramp(64 // step_x, 48 // step_y, 1.0)).astype(np.uint8)
     frame = Frame((np.zeros((48, 64), np.uint8), small, small), source.layout, 0, 1, Fraction(1))
     work = FrameUpscaler(source, output_info(source, scale, VideoOptions()), NearestUpscaler(scale))
-    _, (chroma, _) = work.resize_chroma(frame)
+    _, (chroma, _) = work.prepare(frame)
     wanted = ramp(64 * scale // step_x, 48 * scale // step_y, 1 / scale)
     inside = (slice(4 * scale, -4 * scale), slice(4 * scale, -4 * scale))
     # A bicubic gives back a ramp exactly; what is left is rounding, twice.
@@ -208,7 +208,7 @@ def test_odd_sizes_give_planes_that_fit(size: tuple[int, int], scale: int) -> No
         (np.zeros(size[::-1], np.uint8), chroma, chroma), source.layout, 0, 1, Fraction(1)
     )
     work = FrameUpscaler(source, target, NearestUpscaler(scale))
-    _, planes = work.resize_chroma(frame)
+    _, planes = work.prepare(frame)
     assert planes[0].shape == target.layout.chroma_size(*target.size)[::-1]
     assert (planes[0] == 77).all()
 

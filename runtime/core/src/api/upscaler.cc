@@ -11,6 +11,7 @@
 #include "backends/tensorrt/engine.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "bundle/bundle.h"
 #include "threading/physical_cores.h"
 
 namespace esr {
@@ -122,10 +123,7 @@ std::unique_ptr<esr_upscaler> open_network(const Network &network, const std::st
 
 std::unique_ptr<esr_upscaler> open_graph(const std::string &bundle, const Manifest &manifest,
                                          const std::string &precision, const esr_options &options) {
-  if (manifest.channels != "y") {
-    throw Error(Status::kUnsupported, "the bundle upscales " + manifest.channels +
-                                          " pictures; this library upscales luminance");
-  }
+  require_luminance(manifest);
   const int threads = threads_of(options);
   const Log log = log_of(options);
   auto engine = std::make_unique<tensorrt::Engine>(tensorrt::Model{bundle, manifest, precision},

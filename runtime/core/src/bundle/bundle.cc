@@ -51,9 +51,17 @@ std::vector<std::uint8_t> read_checked(const std::string &folder, const std::str
   return data;
 }
 
+void require_luminance(const Manifest &manifest) {
+  if (manifest.channels != "y") {
+    throw Error(Status::kUnsupported, "the bundle upscales " + manifest.channels +
+                                          " pictures; this library upscales luminance");
+  }
+}
+
 Bundle read_bundle(const std::string &path) {
   Bundle bundle;
   bundle.manifest = read_manifest(path);
+  require_luminance(bundle.manifest);
   if (bundle.manifest.files.count(kNativeModel) == 0) {
     throw Error(Status::kUnsupported,
                 "bundle " + path + " holds no native model; its report.json says why");

@@ -14,7 +14,7 @@ struct Bundle {
   std::vector<std::uint8_t> native_model;  // content of model.native, checked against its digest
 };
 
-// All three throw Error(kIo) if the folder or a file cannot be read and Error(kModelFormat) if the
+// Readers throw Error(kIo) if the folder or a file cannot be read and Error(kModelFormat) if the
 // manifest is malformed or a file is not what it says.
 
 Manifest read_manifest(const std::string &folder);
@@ -23,7 +23,10 @@ Manifest read_manifest(const std::string &folder);
 std::vector<std::uint8_t> read_checked(const std::string &folder, const std::string &name,
                                        const Manifest &manifest);
 
-// Throws Error(kUnsupported) without a native model.
+// Throws Error(kUnsupported) for an RGB network: this library upscales luminance.
+void require_luminance(const Manifest &manifest);
+
+// Throws Error(kUnsupported) for an RGB network, and without a native model.
 Bundle read_bundle(const std::string &path);
 
 }  // namespace esr
