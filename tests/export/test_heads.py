@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from graph_support import float_graph, op_types, random_weight
-from network_support import TinyVdsr, tiny_network
+from network_support import small_vdsr, tiny_network
 from onnx import TensorProto, helper
 
 from export.graph import constants
@@ -40,7 +40,7 @@ def test_fixed_base_keeps_its_weights_bit_for_bit(rewritten: onnx.ModelProto) ->
 
 @pytest.mark.parametrize("is_residual", [True, False])
 def test_enlarging_head_keeps_its_weights_and_grey_levels(is_residual: bool) -> None:
-    unit = export_onnx(TinyVdsr(3, is_residual=is_residual))
+    unit = export_onnx(small_vdsr(3, is_residual=is_residual))
     twin = with_float_io(unit)
     assert op_types(twin) == op_types(unit)
     before, after = constants(unit.graph), constants(twin.graph)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -10,7 +9,8 @@ from torch import Tensor, nn
 
 from edge_sr.models import build_model
 from edge_sr.models.checkpoint import save_checkpoint
-from edge_sr.models.fsrcnn import BicubicBase, Fsrcnn, start_from_bicubic
+from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
+from edge_sr.models.vdsr import Vdsr
 
 
 def tiny_network(
@@ -35,25 +35,21 @@ def write_tiny_checkpoint(
     return path
 
 
-class TinyVdsr(nn.Module):
-    """VDSR with ``depth`` layers of ``width`` channels: a chain on the enlarged picture.
+class Skipless(Vdsr):
+    """VDSR that does not add the upscaled picture, as SRCNN does not."""
 
-    ``is_residual`` adds that picture, as VDSR does and SRCNN does not.
-    """
+    def picture_and_features(self, lr: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        features = self.layers(self.base(lr))
+        return self.tail(features), (features,)
 
-    def __init__(
-        self, scale: int, *, width: int = 10, depth: int = 5, is_residual: bool = True
-    ) -> None:
-        super().__init__()
-        torch.manual_seed(scale)
-        widths = [1, *[width] * (depth - 1), 1]
-        convs = [nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths)]
-        self.base = BicubicBase(scale)
-        self.layers = nn.Sequential(*(m for conv in convs[:-1] for m in (conv, nn.ReLU())))
-        self.tail, self.is_residual = convs[-1], is_residual
 
-    def forward(self, lr: Tensor) -> Tensor:
-        """Upscale a batch of planes."""
-        picture = self.base(lr)
-        learnt: Tensor = self.tail(self.layers(picture))
-        return picture + learnt if self.is_residual else learnt
+def small_vdsr(scale: int, *, is_residual: bool = True) -> Vdsr:
+    """Five layers of 10 channels with biases; what they add is of the size of the picture."""
+    torch.manual_seed(scale)
+    network = (Vdsr if is_residual else Skipless)(scale, width=10, depth=5)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
+                module.bias.normal_(std=0.05)
+        network.tail.weight.mul_(0.2)
+    return network.eval()
