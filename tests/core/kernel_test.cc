@@ -249,7 +249,8 @@ void check_conv(const Family &family, int kernel, int in, int out, const OutputF
 TEST(convolution_equals_its_definition) {
   for_each_family([](const Family &family) {
     const OutputForm form{family.type == int8, 0.05F};
-    for (const auto &shape : {std::pair{12, 12}, {56, 12}, {12, 56}, {64, 64}, {7, 20}, {5, 3}, {1, 1}}) {
+    for (const auto &shape :
+         {std::pair{12, 12}, {56, 12}, {12, 56}, {64, 64}, {7, 20}, {5, 3}, {1, 1}}) {
       check_conv(family, 1, shape.first, shape.second, form);
       check_conv(family, 3, shape.first, shape.second, form);
     }
