@@ -111,8 +111,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 per_image.append({**row, **vars(score(image))})
     results = [_mean(per_image, name, precision) for name, precision, _ in rows]
     if args.table and not args.json:
-        title = f"{args.data.resolve().name} x{opened.scale}"
-        print("\n".join(table_lines(title, _as_published(results, protocol), theirs)))  # noqa: T201
+        name = args.data.resolve().name
+        ours = _as_published(results, name, opened.scale, protocol)
+        print("\n".join(table_lines(f"{name} x{opened.scale}", ours, theirs)))  # noqa: T201
     elif not args.json:
         _print_table(paths, per_image, results)
     published = {"published": [asdict(row) for row in theirs]} if args.table else {}
@@ -126,10 +127,22 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _as_published(results: list[dict[str, Any]], protocol: str) -> list[Published]:
+def _as_published(
+    results: list[dict[str, Any]], dataset: str, scale: int, protocol: str
+) -> list[Published]:
     return [
-        Published("ours", "", f"{r['name']} {r['precision']}", protocol, r["psnr"], r["ssim"], "")
-        for r in results
+        Published(
+            paper="ours",
+            table="",
+            method=f"{result['name']} {result['precision']}",
+            scale=scale,
+            dataset=dataset,
+            protocol=protocol,
+            psnr=result["psnr"],
+            ssim=result["ssim"],
+            note="",
+        )
+        for result in results
     ]
 
 
