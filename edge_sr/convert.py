@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         layout, prefix = find_layout(tensors, args.prefix)
         tensors = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         network = build_published(tensors, layout, args.scale, args.model)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         raise ValueError(f"{args.source} cannot be converted: {error}") from error
     source = {
         "file": args.source.name,

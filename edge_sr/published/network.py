@@ -28,6 +28,7 @@ LAYOUTS = (
     rgb_layouts.RCAN_FAKD,
     rgb_layouts.SAN,
 )
+_DIV2K = torch.tensor(DIV2K_MEAN)
 _LEAVES = (".weight", ".bias")
 # Differences of a mean colour, as shares of white, that come from float32 alone.
 _SAME_MEAN = 1e-6
@@ -66,14 +67,18 @@ def build_published(
         raise ValueError(f"it looks like weights for x{told}, not x{scale}")
     options = layout.options(tensors)
     model = _model_name(layout, options, model)
+    with torch.device("meta"):
+        wanted = dict(build_model(model, scale, **options).state_dict())
+    weights = {}
     if layout.mean_shift:
         tensors, mean = _without_mean_shift(tensors, layout.mean_shift)
-        options |= mean
-    with torch.device("meta"):
-        wanted = build_model(model, scale, **options).state_dict()
-    source = _sources(layout, options, scale, wanted)
-    _check(tensors, layout, source, wanted)
-    weights = {ours: tensors[published] for ours, published in source.items()}
+        if "mean" in wanted:
+            weights["mean"] = mean.reshape(wanted.pop("mean").shape)
+        elif not torch.equal(mean, _DIV2K):
+            raise ValueError(f"its mean colour is {mean.tolist()}; {model} has DIV2K's")
+    sources = _sources(layout, options, scale, wanted)
+    _check(tensors, layout, sources, wanted)
+    weights |= {ours: tensors[published] for ours, published in sources.items()}
     network = build_model(model, scale, **options)
     network.load_state_dict(weights)
     return network.eval()
@@ -133,20 +138,21 @@ def _check(tensors: Tensors, layout: Layout, sources: dict[str, str], wanted: Te
             raise ValueError(f"its tensor {name} holds values that are not finite numbers")
 
 
-def _without_mean_shift(tensors: Tensors, shift: MeanShift) -> tuple[dict[str, Tensor], Options]:
+def _without_mean_shift(tensors: Tensors, shift: MeanShift) -> tuple[dict[str, Tensor], Tensor]:
     """The tensors with the two mean shifts taken into the convolutions beside them.
 
     They are 1x1 layers W x + b of RGB, W near the identity, and were trained along in some
     repositories: samples of 0 to ``white`` go in, 1 or 255. What is left of them is the colour
-    that becomes zero, with which the first convolution pads: the option ``mean``. All else is
-    linear and exact.
+    that becomes zero, with which the first convolution pads: our buffer ``mean``, which is
+    returned. All else is linear and exact.
     """
     off, off_bias = _layer(tensors, shift.subtract)
     on, on_bias = _layer(tensors, shift.add)
     first, _ = _layer(tensors, shift.first)
     last, last_bias = _layer(tensors, shift.last)
     shapes = [tuple(tensor.shape) for tensor in (off, off_bias, on, on_bias, last_bias)]
-    if shapes != [(3, 3, 1, 1), (3,), (3, 3, 1, 1), (3,), (3,)] or first.shape[1:2] != (3,):
+    is_rgb = shapes == [(3, 3, 1, 1), (3,), (3, 3, 1, 1), (3,), (3,)]
+    if not is_rgb or first.shape[1:2] != (3,) or last.shape[:1] != (3,):
         raise ValueError("its mean shift is not one of RGB")
     off, on = off[:, :, 0, 0], on[:, :, 0, 0]
     try:
@@ -155,15 +161,18 @@ def _without_mean_shift(tensors: Tensors, shift: MeanShift) -> tuple[dict[str, T
         raise ValueError(f"its {shift.subtract} cannot be inverted") from error
     # The colour that becomes zero tells the range of samples.
     white = 255.0 if zero.abs().max() > 1 else 1.0
-    mean, ratio = _known(zero / white), white / shift.white
+    mean, ratio = zero / white, white / shift.white
+    if (mean - _DIV2K).abs().max() <= _SAME_MEAN:
+        mean = _DIV2K.double()
     added = on_bias / ratio - shift.white * mean
     folded = {
         f"{shift.first}.weight": torch.einsum("oi...,ij->oj...", first, off * ratio),
         f"{shift.last}.weight": torch.einsum("ij,j...->i...", on / ratio, last),
-        f"{shift.last}.bias": on @ last_bias / ratio + added * (added.abs().max() > _SAME_MEAN * shift.white),
+        f"{shift.last}.bias": on @ last_bias / ratio
+        + added * (added.abs().max() > _SAME_MEAN * shift.white),
     }
     rest = {k: v for k, v in tensors.items() if not k.startswith((shift.subtract, shift.add))}
-    return rest | {k: v.float() for k, v in folded.items()}, {"mean": mean.tolist()}
+    return rest | {k: v.float() for k, v in folded.items()}, (shift.white * mean).float()
 
 
 def _layer(tensors: Tensors, name: str) -> tuple[Tensor, Tensor]:
@@ -172,12 +181,6 @@ def _layer(tensors: Tensors, name: str) -> tuple[Tensor, Tensor]:
         if name + leaf not in tensors:
             raise ValueError(f"its tensor {name + leaf} is missing")
     return tensors[f"{name}.weight"].double(), tensors[f"{name}.bias"].double()
-
-
-def _known(mean: Tensor) -> Tensor:
-    """DIV2K's mean colour for one that differs by rounding alone."""
-    ours = torch.tensor(DIV2K_MEAN, dtype=mean.dtype)
-    return ours if (mean - ours).abs().max() <= _SAME_MEAN else mean
 
 
 def _listed(names: Sequence[str]) -> str:

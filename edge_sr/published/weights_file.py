@@ -47,7 +47,10 @@ def read_weights(data: bytes) -> dict[str, Tensor]:
         if start.startswith(beginning) or start.lower().startswith(beginning):
             raise ValueError(f"it is {what}")
     if data[_TAR_MAGIC] == b"ustar":
-        raise ValueError("it is a tar archive; unpack it")
+        raise ValueError(
+            "it is a tar archive; unpack it, or if PyTorch before 0.1.10 wrote it, load and save "
+            "it with a later one"
+        )
     if data[8:9] == b"{" and struct.unpack("<Q", data[:8])[0] <= len(data):
         return _read_safetensors(data)
     if is_zip(data) and _is_npz(data):
