@@ -141,6 +141,7 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
 def _ordered_dict(record: Record) -> dict[Any, Any]:
     """Its items; Python 2 wrote them as a list of pairs."""
     pairs = record.arguments[0] if record.arguments else ()
+    pairs = pairs if isinstance(pairs, (list, tuple)) else ()
     listed = [pair for pair in pairs if isinstance(pair, (list, tuple)) and len(pair) == 2]
     return {str(key): child for key, child in listed} | record.items
 

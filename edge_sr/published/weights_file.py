@@ -76,7 +76,7 @@ def read_file(path: Path) -> bytes:
 def _is_npz(data: bytes) -> bool:
     try:
         return all(name.endswith(".npy") for name in zipfile.ZipFile(io.BytesIO(data)).namelist())
-    except zipfile.BadZipFile:
+    except _ZIP_ERRORS:
         return False
 
 

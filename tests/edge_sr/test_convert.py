@@ -28,6 +28,10 @@ from edge_sr.published.network import LAYOUTS, _model_name
 SET5 = Path(__file__).parents[3] / "shared" / "data" / "bench" / "Set5"
 IDN_CAFFE = os.environ.get("EDGE_SR_IDN_CAFFE")
 
+# A central directory whose only member needs a later version of zip.
+FUTURE_ZIP = b"PK\x01\x02\x14\0\xff" + bytes(39) + b"PK\x05\x06" + bytes(4)
+FUTURE_ZIP += b"\x01\0\x01\0" + (46).to_bytes(4, "little") + (4).to_bytes(4, "little") + bytes(2)
+
 Reference = Callable[[int], nn.Module]
 TINY: dict[str, tuple[Reference, str]] = {
     "fsrcnn": (lambda s: published.FsrcnnPort(s, d=6, s=4, m=2), "fsrcnn"),
@@ -266,6 +270,7 @@ def refusal(source: Path, capsys: pytest.CaptureFixture[str], *options: str) -> 
         (bytes(257) + b"ustar\0" + bytes(250), "a tar archive"),
         (b"\x1f\x8b\x08" + bytes(50), "a gzip archive"),
         (b"PK\x03\x04" + bytes(50), "zip archive is damaged"),
+        (b"PK\x03\x04" + FUTURE_ZIP, "zip archive is damaged (zip file version 25.5)"),
         (b"hello, this is no network", "no file of PyTorch"),
         (b"", "it has 0 bytes"),
         (b"\x80\x04K\x01.", "none that torch.save wrote"),

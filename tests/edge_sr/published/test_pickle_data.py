@@ -146,6 +146,11 @@ def test_lists_nested_into_each_other_end() -> None:
         read_weights(_torch_zip(b"\x80\x02" + nest + b"."))
 
 
+def test_ordered_dictionary_of_something_else_is_empty() -> None:
+    with pytest.raises(ValueError, match="it holds no tensors"):
+        read_weights(_torch_zip(b"\x80\x02ccollections\nOrderedDict\nK\x01\x85R."))
+
+
 def test_list_that_holds_itself_ends() -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
         read_weights(_torch_zip(b"\x80\x02]q\x00h\x00a."))
