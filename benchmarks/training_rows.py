@@ -96,7 +96,7 @@ def train_and_score(args: argparse.Namespace, table: Table) -> list[dict[str, An
         _run_all(teaching, args, seed)
         for part in (False, True):
             runs = [
-                (_folder(args, row, seed), _options(args, table, row, seed))
+                (folder_of(args, row, seed), _options(args, table, row, seed))
                 for row in chosen
                 if bool(row.after) is part
             ]
@@ -139,7 +139,8 @@ def _spread(values: Sequence[float]) -> str:
     return f"{mean:.2f} ± {(max(values) - min(values)) / 2:.2f}"
 
 
-def _folder(args: argparse.Namespace, row: Row, seed: int) -> Path:
+def folder_of(args: argparse.Namespace, row: Row, seed: int) -> Path:
+    """Where a row of a seed is trained."""
     folder: Path = args.out / f"seed{seed}" / row.folder
     return folder
 
@@ -157,7 +158,7 @@ def _options(args: argparse.Namespace, table: Table, row: Row, seed: int) -> lis
         options += ["--teacher", str(folder / STUDENT if is_network else folder)]
     if row.after:
         before = next(r for r in table.rows if r.name == row.after)
-        options += ["--init", str(_folder(args, before, seed) / STUDENT)]
+        options += ["--init", str(folder_of(args, before, seed) / STUDENT)]
     return options
 
 
@@ -185,7 +186,7 @@ def _run_all(
 
 
 def _result(args: argparse.Namespace, row: Row) -> dict[str, Any]:
-    folders = [_folder(args, row, seed) for seed in args.seeds]
+    folders = [folder_of(args, row, seed) for seed in args.seeds]
     return {
         "name": row.name,
         "published": list(row.published),

@@ -14,6 +14,7 @@ COMMANDS = {
     "cache": "runtime.cache",
     "train": "edge_sr.train",
     "evaluate": "edge_sr.evaluate",
+    "convert": "edge_sr.convert",
     "calibrate": "calibration.collect",
 }
 

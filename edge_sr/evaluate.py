@@ -18,7 +18,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ import numpy as np
 
 from edge_sr.cli import run_main
 from edge_sr.data.image_io import list_images, read_image
+from edge_sr.data.patches import transform
 from edge_sr.metrics.protocols import (
     PROTOCOLS,
     Score,
@@ -86,11 +87,21 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--backend", default="auto", help="of a bundle")
     add("--threads", type=int, default=0)
     add("--bicubic", action="store_true", help="score bicubic alone")
+    add(
+        "--self-ensemble",
+        action="store_true",
+        help="a checkpoint also as the mean over the 8 symmetries of the square",
+    )
     add("--table", action="store_true", help="beside the scores that the papers print")
     add("--json", action="store_true", help="only the JSON line on stdout")
     args = parser.parse_args(argv)
     if args.bicubic and args.model:
         parser.error("--bicubic scores no model; leave the file out")
+    is_checkpoint = args.model is None or args.model.suffix == ".safetensors"
+    if args.self_ensemble and (args.bicubic or not is_checkpoint):
+        parser.error("--self-ensemble is for checkpoints")
+    if args.self_ensemble and args.table and args.model is None:
+        parser.error("--self-ensemble is of one checkpoint; name it")
     return args
 
 
@@ -111,8 +122,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 per_image.append({**row, **vars(score(image))})
     results = [_mean(per_image, name, precision) for name, precision, _ in rows]
     if args.table and not args.json:
-        title = f"{args.data.resolve().name} x{opened.scale}"
-        print("\n".join(table_lines(title, _as_published(results, protocol), theirs)))  # noqa: T201
+        name = args.data.resolve().name
+        ours = _as_published(results, name, opened.scale, protocol)
+        print("\n".join(table_lines(f"{name} x{opened.scale}", ours, theirs)))  # noqa: T201
     elif not args.json:
         _print_table(paths, per_image, results)
     published = {"published": [asdict(row) for row in theirs]} if args.table else {}
@@ -126,10 +138,22 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _as_published(results: list[dict[str, Any]], protocol: str) -> list[Published]:
+def _as_published(
+    results: list[dict[str, Any]], dataset: str, scale: int, protocol: str
+) -> list[Published]:
     return [
-        Published("ours", "", f"{r['name']} {r['precision']}", protocol, r["psnr"], r["ssim"], "")
-        for r in results
+        Published(
+            paper="ours",
+            table="",
+            method=f"{result['name']} {result['precision']}",
+            scale=scale,
+            dataset=dataset,
+            protocol=protocol,
+            psnr=result["psnr"],
+            ssim=result["ssim"],
+            note="",
+        )
+        for result in results
     ]
 
 
@@ -146,7 +170,8 @@ def opened_model(args: argparse.Namespace) -> Iterator[Opened]:
     elif args.table and args.model is None:
         yield _opened_shipped(args.scale or 2, args.threads)
     else:
-        yield _opened_checkpoint(args.model, args.scale, args.threads)
+        opened = _opened_checkpoint(args.model, args.scale, args.threads)
+        yield _with_self_ensemble(opened) if args.self_ensemble else opened
 
 
 def _opened_shipped(scale: int, threads: int) -> Opened:
@@ -176,6 +201,22 @@ def _opened_checkpoint(path: Path | None, scale: int | None, threads: int) -> Op
             return _picture(model(batch).double().numpy()) * 255.0
 
     return Opened(model.spec.scale, model.spec.channels, [(model.spec.name, "fp32", upscale)])
+
+
+def _with_self_ensemble(opened: Opened) -> Opened:
+    """With a row of the mean over 8 symmetries (Timofte et al., CVPR 2016, section 3.3)."""
+    ((name, precision, upscale),) = opened.upscalers
+
+    def averaged(lr: Any) -> Any:
+        answers = []
+        for symmetry in range(8):
+            sr = upscale(np.ascontiguousarray(transform(lr, symmetry)))
+            # A transposition ends each symmetry and must be undone first.
+            answers.append(transform(transform(sr, symmetry & 4), symmetry & 3))
+        return np.mean(answers, axis=0)
+
+    rows = [*opened.upscalers, (f"{name} self-ensemble", precision, averaged)]
+    return replace(opened, upscalers=rows)
 
 
 def _planes(lr: Any) -> Any:

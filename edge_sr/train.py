@@ -5,6 +5,10 @@
 The run folder receives run.json, a log and a resumable state for each stage, curves.png and
 student.safetensors. Progress goes to stderr; the last line of stdout is one JSON object. An
 interrupted run goes on with --resume and the same --out. Several GPUs: start it with torchrun.
+
+--recipe takes the options of a row that a paper printed, at its full length or a share of it:
+
+    python -m edge_sr.train --recipe pisr/full --budget 0.01 --scale 2 --data images/ --out runs/x2
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from edge_sr.distillation.config import (
     LEARNING_RATES,
     METHODS,
     OPTION_NAMES,
+    RECONSTRUCTION_LOSSES,
     SCALE_MAPS,
     SCHEDULES,
     STARTS,
@@ -32,6 +37,7 @@ from edge_sr.distillation.config import (
     RunConfig,
 )
 from edge_sr.distillation.lsfd_options import FITNET_FORMS, NORM_AXES, POOLINGS, REDUCTIONS
+from edge_sr.distillation.recipes import load_recipe
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -46,6 +52,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--data", nargs="+", metavar="DIR", help="folders of training pictures")
     add("--out", type=Path, required=True, help="run folder")
     add("--resume", action="store_true", default=False, help="go on with the run in --out")
+    add("--recipe", metavar="NAME", help="a published row's options, such as pisr/full")
+    add(
+        "--budget",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="of the recipe's iterations, above 0 to 1, default 1",
+    )
     _add_data_options(add)
     _add_optimiser_options(add)
     _add_imitation_options(add)
@@ -137,6 +151,11 @@ def _add_optimiser_options(add: Callable[..., Any]) -> None:
     add("--iterations", type=int, help="of the student, default 1000000, lsfd 300000")
     add("--teacher-iterations", type=int, help="default 1000000")
     add("--batch-size", type=int, help="over all processes, default 16")
+    add(
+        "--reconstruction-loss",
+        choices=RECONSTRUCTION_LOSSES,
+        help="of a baseline: mean absolute (default) or squared error",
+    )
     add("--optimizer", choices=tuple(LEARNING_RATES), help="default soap, lsfd adam")
     add("--beta1", type=float, help="of the optimizer's averages, default 0.95 soap, 0.9 adam")
     add("--beta2", type=float, help="default 0.95 soap, 0.999 adam, lsfd 0.99")
@@ -145,9 +164,10 @@ def _add_optimiser_options(add: Callable[..., Any]) -> None:
         type=float,
         help="at the start, default 3e-3 for soap, 1e-3 for adam, lsfd 1e-4",
     )
-    add("--schedule", choices=SCHEDULES, help="of the learning rate, default cosine, lsfd halve")
+    add("--schedule", choices=SCHEDULES, help="of the learning rate, default cosine, lsfd step")
     add("--final-learning-rate", type=float, help="at the end of the cosine, default 1e-5")
-    add("--halve-every", type=int, metavar="ITERATIONS", help="of schedule halve, default 150000")
+    add("--step-every", type=int, metavar="ITERATIONS", help="of schedule step, default 150000")
+    add("--step-factor", type=float, help="of the rate at each step, default 0.5")
     add("--warm-up", type=int, metavar="ITERATIONS", help="of rising rate, default 200, lsfd 0")
     add("--weight-decay", type=float, help="decoupled, default 0")
     add("--ema-decay", type=float, help="weight average, 0 turns it off, default 0.999, lsfd 0")
@@ -203,7 +223,7 @@ def configure(args: argparse.Namespace) -> RunConfig:
             raise ValueError(
                 f"{args.out} holds a run already; add --resume, or choose another --out"
             )
-        return RunConfig.of(args.given)
+        return RunConfig.of(_with_recipe(args))
     if not file.is_file():
         raise FileNotFoundError(f"{args.out} holds no run to resume")
     try:
@@ -217,6 +237,24 @@ def configure(args: argparse.Namespace) -> RunConfig:
                 f"which has {config.option(name)}; leave it out"
             )
     return config
+
+
+def _with_recipe(args: argparse.Namespace) -> dict[str, Any]:
+    """What was typed, over the options of the recipe if one is named; ``recipe`` says what it is.
+
+    Raises ValueError for a recipe that is unknown or needs what is not given, or a lone budget.
+    """
+    given: dict[str, Any] = args.given
+    if "recipe" not in given:
+        if args.budget != 1.0:
+            raise ValueError("--budget is a share of a recipe's length; name it with --recipe")
+        return given
+    recipe, scale = load_recipe(given["recipe"]), given.get("scale", 2)
+    missing = recipe.missing(scale, teacher=given.get("teacher"), init=given.get("init"))
+    if missing is not None:
+        raise ValueError(f"recipe {recipe.name} at x{scale} needs {missing}")
+    options = recipe.run_options(scale, args.budget)
+    return {**options, **given, "recipe": recipe.described(options, given, args.budget)}
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

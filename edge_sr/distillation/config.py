@@ -20,7 +20,8 @@ IMITATION_LOSSES = {
 TEACHERS = ("hourglass", "plain")
 SCALE_MAPS = ("CxHxW", "Cx1x1", "1xHxW", "1x1x1")
 STARTS = ("bicubic", "default")
-SCHEDULES = ("cosine", "halve")
+SCHEDULES = ("cosine", "step")
+RECONSTRUCTION_LOSSES = ("l1", "l2")
 # Symmetries of the square that each augmentation draws from.
 AUGMENTATIONS = {"dihedral": 8, "flip": 2}
 # First learning rate of each optimiser, where none is given; fine-tuning by qat takes a tenth.
@@ -39,7 +40,7 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
         "optimizer": "adam",
         "beta2": 0.99,
         "learning_rate": 1e-4,
-        "schedule": "halve",
+        "schedule": "step",
         "warm_up": 0,
         "ema_decay": 0.0,
     },
@@ -51,7 +52,8 @@ ModelOption = int | float | bool | str
 class RunConfig:
     """One training run; written to ``run.json`` and read back to resume it.
 
-    The defaults are PISR's; :meth:`of` puts in those of another method.
+    The defaults are PISR's; :meth:`of` puts in those of another method. ``recipe`` says which
+    published row the options are of, how much of its length, and what was changed.
 
     ``model_options`` are what ``build_model`` takes, such as ``{"s": 16}`` of FSRCNN.
     ``patch_size`` is the LR side in pixels. ``lambda_teacher`` weighs PISR's imitation loss on the
@@ -70,11 +72,13 @@ class RunConfig:
     all but the tail if its scale is another (Dong et al., FSRCNN, section 3.4: the layers before
     it serve all scales). The learning rate rises linearly for ``warm_up`` iterations, at most a
     tenth of a stage, and falls from ``learning_rate`` (None: the optimiser's own): by ``schedule``
-    cosine to ``final_learning_rate``, by halve to half of it every ``halve_every`` iterations.
+    cosine to ``final_learning_rate``, by step times ``step_factor`` every ``step_every``.
     ``beta1`` and ``beta2`` are the optimiser's (None: its own); ``weight_decay`` is decoupled from
-    the loss. ``augmentation`` is dihedral, or flip for horizontal flips alone.
+    the loss. ``reconstruction_loss`` of a baseline is l1 or l2, the mean absolute or squared error.
+    ``augmentation`` is dihedral, or flip for horizontal flips alone.
     """
 
+    recipe: str | None = None
     model: str = "fsrcnn_residual"
     model_options: Mapping[str, ModelOption] = field(default_factory=dict)
     scale: int = 2
@@ -94,9 +98,11 @@ class RunConfig:
     learning_rate: float | None = None
     final_learning_rate: float = 1e-5
     schedule: str = "cosine"
-    halve_every: int = 150_000
+    step_every: int = 150_000
+    step_factor: float = 0.5
     warm_up: int = 200
     weight_decay: float = 0.0
+    reconstruction_loss: str = "l1"
     lambda_teacher: float = 1e-4
     lambda_student: float = 1e-6
     lambda_float: float = 1.0
@@ -123,6 +129,7 @@ class RunConfig:
             ("start", STARTS),
             ("optimizer", LEARNING_RATES),
             ("schedule", SCHEDULES),
+            ("reconstruction_loss", RECONSTRUCTION_LOSSES),
             ("augmentation", AUGMENTATIONS),
         ):
             require_one_of(name, getattr(self, name), offered)
@@ -146,6 +153,10 @@ class RunConfig:
         require(
             self.method == "lsfd" or self.lsfd == LsfdOptions(),
             f"options of method lsfd are given to method {self.method}: {self.lsfd.changes()}",
+        )
+        require(
+            self.reconstruction_loss == "l1" or self.method == "baseline",
+            f"reconstruction loss {self.reconstruction_loss} is for method baseline alone",
         )
         require(
             self.method != "qat" or self.init is not None,
@@ -174,7 +185,7 @@ class RunConfig:
         require(self.held_out >= 0, f"held_out {self.held_out} must not be negative")
 
     def _check_optimisation(self) -> None:
-        counts = ("iterations", "teacher_iterations", "batch_size", "halve_every", "log_every")
+        counts = ("iterations", "teacher_iterations", "batch_size", "step_every", "log_every")
         for name in counts:
             require(getattr(self, name) >= 1, f"{name} {getattr(self, name)} must be at least 1")
         require(
@@ -190,6 +201,7 @@ class RunConfig:
         for name in ("ema_decay", "beta1", "beta2"):
             value = getattr(self, name)
             require(value is None or 0 <= value < 1, f"{name} {value} must be in [0, 1)")
+        require(0 < self.step_factor <= 1, f"step_factor {self.step_factor} must be in (0, 1]")
         require(self.weight_decay >= 0, f"weight_decay {self.weight_decay} must not be negative")
         require(self.warm_up >= 0, f"warm_up {self.warm_up} must not be negative")
 

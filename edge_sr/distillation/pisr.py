@@ -30,16 +30,18 @@ class Objective(nn.Module):
 
 
 class Baseline(Objective):
-    """Reconstruction loss alone: mean absolute error against HR."""
+    """Reconstruction loss alone: mean absolute (l1) or squared (l2) error against HR."""
 
-    def __init__(self, student: Network) -> None:
+    def __init__(self, student: Network, reconstruction_loss: str = "l1") -> None:
         super().__init__()
         self.model = student
+        self.is_squared = reconstruction_loss == "l2"
         self.weights = {"reconstruction": 1.0}
 
     def forward(self, lr: Tensor, hr: Tensor) -> Terms:
         """LR [N, C, h, w] and HR [N, C, H, W] in [0, 1]."""
-        return {"reconstruction": (self.model(lr) - hr).abs().mean()}
+        error = self.model(lr) - hr
+        return {"reconstruction": (error.square() if self.is_squared else error.abs()).mean()}
 
 
 class TeacherStage(Objective):

@@ -92,7 +92,7 @@ def _objective_of(
 ) -> tuple[Objective, list[Stage]]:
     """What the student learns by, and the stages that were trained for it."""
     if config.method == "baseline":
-        return Baseline(student), []
+        return Baseline(student, config.reconstruction_loss), []
     if config.method == "qat":
         return _qat(config, fsrcnn_of(student, "method qat"), training), []
     if config.teacher is not None and Path(config.teacher).suffix == ".safetensors":
@@ -257,7 +257,8 @@ def _run_stage(
         ema_decay=config.ema_decay,
         log_every=config.log_every,
         evaluate_every=config.evaluate_every,
-        halve_every=config.halve_every if config.schedule == "halve" else None,
+        step_every=config.step_every if config.schedule == "step" else None,
+        step_factor=config.step_factor,
         betas=(config.beta1, config.beta2),
     )
     stage = Stage(objective, options, process)

@@ -17,12 +17,14 @@ def cosine(iteration: int, total: int, *, first: float, last: float, warm_up: in
     return rate * _rise(iteration, total, warm_up)
 
 
-def halving(iteration: int, total: int, *, first: float, every: int, warm_up: int = 0) -> float:
-    """``first``, halved after each ``every`` iterations, as EDSR, FAKD and LSFD do.
+def step(
+    iteration: int, total: int, *, first: float, every: int, factor: float, warm_up: int = 0
+) -> float:
+    """``first``, times ``factor`` after each ``every`` iterations: a half in EDSR, FAKD and LSFD.
 
     It rises to it as :func:`cosine` does.
     """
-    return float(first * 0.5 ** (iteration // every)) * _rise(iteration, total, warm_up)
+    return float(first * factor ** (iteration // every)) * _rise(iteration, total, warm_up)
 
 
 def _rise(iteration: int, total: int, warm_up: int) -> float:

@@ -26,7 +26,7 @@ from edge_sr.data.patches import PatchSampler, PicturePair, planes_of
 from edge_sr.distillation.ema import WeightAverage
 from edge_sr.distillation.optimizer import build_optimizer
 from edge_sr.distillation.pisr import Objective
-from edge_sr.distillation.schedule import cosine, halving
+from edge_sr.distillation.schedule import cosine, step
 from edge_sr.metrics.psnr import psnr
 from edge_sr.models.fsrcnn import Fsrcnn
 
@@ -37,8 +37,8 @@ SAVE_SECONDS = 120.0
 class StageOptions:
     """Length, rates and rhythm of one stage.
 
-    ``halve_every`` takes the place of the cosine to ``final_learning_rate``; ``betas`` are the
-    optimiser's own where they are None.
+    ``step_every`` and ``step_factor`` take the place of the cosine to ``final_learning_rate``;
+    ``betas`` are the optimiser's own where they are None.
     """
 
     name: str
@@ -52,15 +52,23 @@ class StageOptions:
     ema_decay: float
     log_every: int
     evaluate_every: int
-    halve_every: int | None = None
+    step_every: int | None = None
+    step_factor: float = 0.5
     betas: tuple[float | None, float | None] = (None, None)
 
     def learning_rate_at(self, iteration: int) -> float:
         """The rate of an iteration, counted from 0."""
         first, warm_up = self.learning_rate, self.warm_up
-        if self.halve_every is not None:
-            every = self.halve_every
-            return halving(iteration, self.iterations, first=first, every=every, warm_up=warm_up)
+        if self.step_every is not None:
+            every, factor = self.step_every, self.step_factor
+            return step(
+                iteration,
+                self.iterations,
+                first=first,
+                every=every,
+                factor=factor,
+                warm_up=warm_up,
+            )
         last = self.final_learning_rate
         return cosine(iteration, self.iterations, first=first, last=last, warm_up=warm_up)
 

@@ -26,10 +26,31 @@ class Published:
     paper: str
     table: str
     method: str
+    scale: int
+    dataset: str
     protocol: str
     psnr: float
     ssim: float | None
     note: str
+
+
+def published_rows() -> list[Published]:
+    """All rows of all papers."""
+    with _FILE.open(newline="") as file:
+        return [
+            Published(
+                paper=row["paper"],
+                table=row["table"],
+                method=row["method"],
+                scale=int(row["scale"]),
+                dataset=row["set"],
+                protocol=row["protocol"],
+                psnr=float(row["psnr"]),
+                ssim=float(row["ssim"]) if row["ssim"] else None,
+                note=row["note"],
+            )
+            for row in csv.DictReader(file)
+        ]
 
 
 def published_scores(dataset: str, scale: int) -> list[Published]:
@@ -37,25 +58,12 @@ def published_scores(dataset: str, scale: int) -> list[Published]:
 
     Raises ValueError, with the sets there are, for another name.
     """
-    with _FILE.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    named = [row for row in rows if row["set"].lower() == dataset.lower()]
+    rows = published_rows()
+    named = [row for row in rows if row.dataset.lower() == dataset.lower()]
     if not named:
-        sets = ", ".join(dict.fromkeys(row["set"] for row in rows))
+        sets = ", ".join(dict.fromkeys(row.dataset for row in rows))
         raise ValueError(f"no paper has scores of {dataset}; name the folder {sets}")
-    return [
-        Published(
-            paper=row["paper"],
-            table=row["table"],
-            method=row["method"],
-            protocol=row["protocol"],
-            psnr=float(row["psnr"]),
-            ssim=float(row["ssim"]) if row["ssim"] else None,
-            note=row["note"],
-        )
-        for row in named
-        if int(row["scale"]) == scale
-    ]
+    return [row for row in named if row.scale == scale]
 
 
 def table_lines(title: str, ours: Sequence[Published], theirs: Sequence[Published]) -> list[str]:

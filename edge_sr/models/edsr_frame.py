@@ -32,8 +32,9 @@ class EdsrFrame(Network):
     """Mean shift, head, a ``body`` at LR size, upsampler and tail (EDSR, CVPRW 2017, figure 3).
 
     [N, 3, H, W] RGB in [0, 1] to [N, 3, scale*H, scale*W], unclamped; inside, samples are 0..255
-    minus DIV2K's mean. x4 is two steps of x2 unless ``single_step``. A network of another scale
-    starts from all layers but the upsampler, the tail too, as the papers' code does.
+    minus DIV2K's mean, which checkpoints hold: some published networks have learnt their own. x4
+    is two steps of x2 unless ``single_step``. A network of another scale starts from all layers
+    but the upsampler, the tail too, as the papers' code does.
     """
 
     scale_layers = ("upsampler",)
@@ -44,7 +45,7 @@ class EdsrFrame(Network):
         if scale not in (2, 3, 4):
             raise ValueError(f"scale {scale} is not offered; use 2, 3 or 4")
         mean = 255 * torch.tensor(DIV2K_MEAN)
-        self.register_buffer("mean", mean[:, None, None], persistent=False)
+        self.register_buffer("mean", mean[:, None, None])
         self.head = conv3x3(3, width)
         factors = (2, 2) if scale == 4 and not single_step else (scale,)
         self.upsampler = Upsampler(width, factors)

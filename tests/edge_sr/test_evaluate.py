@@ -3,11 +3,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pictures_support import write_pictures
 
+from edge_sr.data.image_io import read_image
 from edge_sr.evaluate import main
+from edge_sr.metrics.protocols import score_luma_upscaler, score_rgb_upscaler
 from edge_sr.models import build_model
 from edge_sr.models.checkpoint import save_checkpoint
 from edge_sr.models.fsrcnn import start_from_bicubic
@@ -120,3 +123,46 @@ def test_table_of_a_set_that_no_paper_scores_is_refused(
     assert main(["--table", "--data", str(data)]) == 1
     error = capsys.readouterr().err
     assert "no paper has scores of set; name the folder Set5, B100" in error
+
+
+@pytest.mark.parametrize("name", ["fsrcnn_residual", "idn_rgb"])
+def test_self_ensemble_is_the_mean_over_the_symmetries(
+    name: str, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(1)
+    thin = {"d": 8, "s": 4, "m": 1} if name == "fsrcnn_residual" else {"width": 12, "blocks": 1}
+    thin |= {"d": 4} if name == "idn_rgb" else {}
+    model = build_model(name, 2, **thin).eval()
+    save_checkpoint(tmp_path / "s.safetensors", model, {})
+    options = [str(tmp_path / "s.safetensors"), "--data", str(data), "--self-ensemble", "--json"]
+    assert main(options) == 0
+    scored = json.loads(capsys.readouterr().out)
+    found = {r["name"]: r["psnr"] for r in scored["per_image"] if r["image"] == "00.png"}
+
+    def turned(batch: torch.Tensor, turn: int, *, back: bool = False) -> torch.Tensor:
+        flip = batch if turn < 4 else batch.flip(-1)
+        if back:
+            turned_back = torch.rot90(batch, -turn, (-2, -1))
+            return turned_back if turn < 4 else turned_back.flip(-1)
+        return torch.rot90(flip, turn, (-2, -1))
+
+    def upscale(lr: np.ndarray) -> np.ndarray:
+        batch = torch.from_numpy(np.moveaxis(np.atleast_3d(lr), 2, 0)[None] / 255.0).float()
+        with torch.no_grad():
+            answers = [turned(model(turned(batch, k)), k, back=True) for k in range(8)]
+        mean = torch.stack(answers).double().mean(0)[0].numpy() * 255
+        return mean[0] if len(mean) == 1 else np.moveaxis(mean, 0, 2)
+
+    image = read_image(data / "00.png")
+    if name == "idn_rgb":
+        expected = score_rgb_upscaler(image, 2, upscale).psnr
+    else:
+        expected = score_luma_upscaler(image, 2, "B", upscale).psnr
+    assert found[f"{name} self-ensemble"] == pytest.approx(expected, abs=1e-4)
+    assert found[f"{name} self-ensemble"] != pytest.approx(found[name], abs=1e-4)
+
+
+def test_self_ensemble_of_a_bundle_is_refused(data: Path) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["x.esr", "--data", str(data), "--self-ensemble"])
+    assert stopped.value.code == 2

@@ -261,7 +261,7 @@ def tiny_stage(name: str, folder: Path, iterations: int) -> tuple[Stage, Patches
         ema_decay=0.99,
         log_every=10,
         evaluate_every=100,
-        halve_every=max(20, iterations // 3),
+        step_every=max(20, iterations // 3),
         betas=(None, 0.99),
     )
     return Stage(objective, options, Process(0, 1, torch.device("cpu"))), Patches(channels)

@@ -11,7 +11,7 @@ from edge_sr.distillation.ema import WeightAverage
 from edge_sr.distillation.features import distillation_loss
 from edge_sr.distillation.optimizer import build_optimizer
 from edge_sr.distillation.pisr import OutputStage, StudentStage, TeacherStage
-from edge_sr.distillation.schedule import cosine, halving
+from edge_sr.distillation.schedule import cosine, step
 from edge_sr.distillation.vid import VidLoss
 from edge_sr.models import build_model
 from edge_sr.models.pisr_teacher import LrTeacher, PisrTeacher
@@ -117,10 +117,10 @@ def test_cosine_starts_and_ends_at_its_rates_in_1000_steps() -> None:
     assert rates[2500] == pytest.approx((1e-3 + 1e-5) / 2)
 
 
-def test_halving_keeps_a_rate_for_so_many_iterations() -> None:
-    rates = [halving(i, 300, first=1e-4, every=100) for i in range(300)]
+def test_step_keeps_a_rate_for_so_many_iterations() -> None:
+    rates = [step(i, 300, first=1e-4, every=100, factor=0.5) for i in range(300)]
     assert rates == [1e-4] * 100 + [5e-5] * 100 + [2.5e-5] * 100
-    rising = [halving(i, 300, first=1e-4, every=100, warm_up=4) for i in range(5)]
+    rising = [step(i, 300, first=1e-4, every=100, factor=0.5, warm_up=4) for i in range(5)]
     assert rising == pytest.approx([2.5e-5, 5e-5, 7.5e-5, 1e-4, 1e-4])
 
 

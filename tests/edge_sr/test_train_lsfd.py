@@ -58,7 +58,7 @@ def log(out: Path) -> list[dict[str, Any]]:
 def test_lsfd_trains_an_rgb_student_and_resumes_exactly(
     tmp_path: Path, data: Path, teacher: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = lsfd(teacher, "--iterations", "10", "--halve-every", "4", "--fft-weight", "0.1")
+    options = lsfd(teacher, "--iterations", "10", "--step-every", "4", "--fft-weight", "0.1")
     assert train(tmp_path / "whole", data, *options) == 0
     records = log(tmp_path / "whole")
     assert [record["learning_rate"] for record in records] == pytest.approx(
@@ -117,12 +117,12 @@ def test_the_method_has_its_papers_defaults_and_pisr_keeps_its_own() -> None:
     assert config() == RunConfig(data=("d",))
     assert config("--method", "baseline") == RunConfig(data=("d",), method="baseline")
     made = config("--method", "lsfd", "--teacher", "t.safetensors", "--positions", "2", "3")
-    found = (made.optimizer, made.first_learning_rate, made.beta2, made.schedule, made.halve_every)
-    assert found == ("adam", 1e-4, 0.99, "halve", 150_000)
+    found = (made.optimizer, made.first_learning_rate, made.beta2, made.schedule, made.step_every)
+    assert found == ("adam", 1e-4, 0.99, "step", 150_000)
     assert (made.iterations, made.patch_size, made.augmentation) == (300_000, 48, "flip")
     assert (made.imitation_loss, made.lsfd.alpha1, made.lsfd.alpha2) == ("lsfd", 2000.0, None)
     assert RunConfig.from_json(json.loads(json.dumps(made.to_json()))) == made
-    assert config("--schedule", "halve", "--learning-rate", "1e-6").learning_rate == 1e-6
+    assert config("--schedule", "step", "--learning-rate", "1e-6").learning_rate == 1e-6
     values = made.to_json()
     del values["lsfd"]["alpha"]
     with pytest.raises(ValueError, match=r"differ from this version's: \{'alpha'\}"):
@@ -157,7 +157,7 @@ def test_pisr_trains_any_student(
         (["{lsfd}", "--positions", "0"], "positions (0,) must be rising whole numbers"),
         (["{lsfd}", "--positions", "4"], "tiny_edsr has 3 of them"),
         (["{lsfd}", "--beta2", "1"], "beta2 1.0 must be in [0, 1)"),
-        (["{lsfd}", "--halve-every", "0"], "halve_every 0 must be at least 1"),
+        (["{lsfd}", "--step-every", "0"], "step_every 0 must be at least 1"),
         (["{lsfd}", "--imitation-loss", "mae"], "features have 4 and the teacher's 6"),
         (["{lsfd}", "--scale", "3"], "upscales by 2, not 3"),
         (["{lsfd}", "--model", "fsrcnn"], "takes rgb, but fsrcnn y"),

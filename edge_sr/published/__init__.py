@@ -1,0 +1,1 @@
+"""Weights that others published: their files, and their layouts."""
