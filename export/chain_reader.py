@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from edge_sr.data.resample import bicubic_phases
-from export.graph import attributes, constants, consumers, producers
+from export.graph import attributes, constants, consumers, enlarging_head, producers
 from export.plain_chain import (
     LARGEST_CHANNELS,
     LARGEST_KERNEL,
@@ -30,7 +30,7 @@ def read_chain(twin: onnx.ModelProto, scale: int) -> PlainChain:
     """The chain of a float grey-level graph.
 
     Raises NotAPlainChainError if anything but convolutions, PReLU, ReLU, Clip, the bicubic base
-    and depth-to-space is in it.
+    and depth-to-space is in it. The base may also stand at the front, as in VDSR.
     """
     return _Reader(twin.graph, scale).read()
 
@@ -45,16 +45,22 @@ class _Reader:
         self.picture = graph.input[0].name
 
     def read(self) -> PlainChain:
-        shuffle = self._writer(self.graph.output[0].name, "the output")
-        self._check_shuffle(shuffle)
-        tensor, has_base = self._without_base(shuffle.input[0])
+        head = enlarging_head(self.graph)
+        if head:
+            self._check_head(head)
+            self.picture = head[-1].output[0]
+            tensor, has_base = self._without_picture(self.graph.output[0].name)
+        else:
+            shuffle = self._writer(self.graph.output[0].name, "the output")
+            self._check_shuffle(shuffle)
+            tensor, has_base = self._without_base(shuffle.input[0])
         layers: list[ChainLayer] = []
         while tensor != self.picture:
             layer, tensor = self._layer_before(tensor)
             layers.append(layer)
             if len(layers) > LARGEST_LAYERS:
                 raise NotAPlainChainError(f"it has more than {LARGEST_LAYERS} layers")
-        chain = PlainChain(self.scale, has_base, tuple(reversed(layers)))
+        chain = PlainChain(self.scale, has_base, tuple(reversed(layers)), bool(head))
         check_chain(chain)
         return chain
 
@@ -72,6 +78,23 @@ class _Reader:
         # With one output channel both orders of DepthToSpace are the same.
         if int(options["blocksize"]) != self.scale:
             raise NotAPlainChainError(f"depth-to-space by {options['blocksize']}, not {self.scale}")
+
+    def _check_head(self, head: list[onnx.NodeProto]) -> None:
+        shuffle = head[-1]
+        self._check_shuffle(shuffle)
+        if not self._is_bicubic_base(shuffle.input[0]):
+            raise NotAPlainChainError(
+                f"{shuffle.name} enlarges the picture by something else than MATLAB bicubic"
+            )
+
+    def _without_picture(self, tensor: str) -> tuple[str, bool]:
+        """The learnt branch of an addition of the enlarged picture, or ``tensor`` without one."""
+        node = self._writer(tensor, "the output")
+        if node.op_type != "Add":
+            return tensor, False
+        if list(node.input).count(self.picture) != 1:
+            raise NotAPlainChainError(f"{node.name} adds something else than the enlarged picture")
+        return next(str(name) for name in node.input if name != self.picture), True
 
     def _without_base(self, tensor: str) -> tuple[str, bool]:
         """The learnt branch of an addition of the bicubic base, or ``tensor`` without one."""

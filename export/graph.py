@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 OPSET = 20
 IR_VERSION = 10
 CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
+_HEAD = frozenset({"Cast", "Mul", "Div", "Pad", "Conv", "DepthToSpace"})
 
 
 def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -78,22 +79,51 @@ def replace_input(node: onnx.NodeProto, old: str, new: str) -> None:
             node.input[index] = new
 
 
+def enlarging_head(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes from the picture to its fixed enlargement that all else reads, or none.
+
+    A network that upsamples first, as VDSR does, begins with a convolution without bias to phases
+    and depth-to-space; its last node writes what the learnt convolutions read.
+    """
+    readers, tensor = consumers(graph), graph.input[0].name
+    nodes: list[onnx.NodeProto] = []
+    while len(readers[tensor]) == 1 and readers[tensor][0].op_type in _HEAD:
+        node = readers[tensor][0]
+        kinds = [n.op_type for n in nodes]
+        is_other = node.op_type == "Conv" and ("Conv" in kinds or any(node.input[2:]))
+        if is_other or (node.op_type == "DepthToSpace" and "Conv" not in kinds):
+            return []
+        nodes.append(node)
+        tensor = node.output[0]
+        if node.op_type == "DepthToSpace":
+            return nodes if readers[tensor] else []
+    return []
+
+
 def path_flags(graph: onnx.GraphProto) -> list[tuple[bool, bool]]:
-    """Per node, whether a convolution lies strictly before it, strictly after it."""
+    """Per node, whether a convolution lies strictly before it, strictly after it.
+
+    The convolution of :func:`enlarging_head` does not count.
+    """
+    fixed = {name for node in enlarging_head(graph) for name in node.output}
+
+    def counts(node: onnx.NodeProto) -> bool:
+        return node.op_type in CONVOLUTIONS and fixed.isdisjoint(node.output)
+
     before: dict[str, bool] = {}
     flags_before: list[bool] = []
     for node in graph.node:
         seen = any(before.get(name, False) for name in node.input)
         flags_before.append(seen)
         for name in node.output:
-            before[name] = seen or node.op_type in CONVOLUTIONS
+            before[name] = seen or counts(node)
     after: dict[str, bool] = defaultdict(bool)
     flags_after: list[bool] = []
     for node in reversed(graph.node):
         seen = any(after[name] for name in node.output)
         flags_after.append(seen)
         for name in node.input:
-            after[name] |= seen or node.op_type in CONVOLUTIONS
+            after[name] |= seen or counts(node)
     return list(zip(flags_before, reversed(flags_after), strict=True))
 
 
@@ -101,13 +131,15 @@ def residual_convolutions(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """Convolutions of the learnt path, in order.
 
     A convolution with none before it and none after it is the fixed base of the residual form,
-    unless every convolution is like that. The nodes must be in topological order.
+    unless every convolution is like that; nor is that of :func:`enlarging_head` learnt. The nodes
+    must be in topological order.
     """
+    fixed = {name for node in enlarging_head(graph) for name in node.output}
     flags = path_flags(graph)
     found = [
         (node, any(flag))
         for node, flag in zip(graph.node, flags, strict=True)
-        if node.op_type in CONVOLUTIONS
+        if node.op_type in CONVOLUTIONS and fixed.isdisjoint(node.output)
     ]
     chained = [node for node, is_chained in found if is_chained]
     return chained or [node for node, _ in found]

@@ -18,6 +18,7 @@ from export.graph import (
     constants,
     consumers,
     copy_of,
+    enlarging_head,
     finish,
     fresh_name,
     producers,
@@ -32,13 +33,15 @@ def with_float_io(model: onnx.ModelProto) -> onnx.ModelProto:
     """From luminance in [0, 1] to float32 grey levels in and out, neither clamped nor rounded.
 
     The factors 1/255 and 255 go into the weights of the first and last convolutions where all of
-    the graph's ends allow it, which leaves a linear branch's weights as they were; otherwise they
-    become multiplications.
+    the graph's ends allow it, which leaves the weights of a linear branch or of an enlarging head
+    as they were; otherwise they become multiplications.
     """
     model = copy_of(model)
     graph = model.graph
-    first = _convolutions_behind(graph, INPUT)
-    last = _convolutions_before(graph, OUTPUT)
+    first, last = _ends_behind_head(graph) or (
+        _convolutions_behind(graph, INPUT),
+        _convolutions_before(graph, OUTPUT),
+    )
     weight_factors: dict[str, float] = defaultdict(lambda: 1.0)
     bias_factors: dict[str, float] = defaultdict(lambda: 1.0)
     for node in first or []:
@@ -84,11 +87,38 @@ def with_uint8_io(model: onnx.ModelProto) -> onnx.ModelProto:
     return finish(model)
 
 
-def _convolutions_behind(graph: onnx.GraphProto, tensor: str) -> list[onnx.NodeProto] | None:
-    """The convolutions that read ``tensor`` directly or through padding; None if others do too."""
+def _ends_behind_head(
+    graph: onnx.GraphProto,
+) -> tuple[list[onnx.NodeProto], list[onnx.NodeProto]] | None:
+    """First and last convolutions of a network that upsamples first, by :func:`enlarging_head`.
+
+    None for others, and if a factor cannot go into all of them.
+    """
+    head = enlarging_head(graph)
+    if not head:
+        return None
+    picture, learnt, skip = head[-1].output[0], OUTPUT, producers(graph)[OUTPUT]
+    if skip.op_type == "Add" and list(skip.input).count(picture) == 1:
+        learnt = next(name for name in skip.input if name != picture)
+        first = _convolutions_behind(graph, picture, besides=OUTPUT)
+    else:
+        first = _convolutions_behind(graph, picture)
+    last = _convolutions_before(graph, learnt)
+    return None if first is None or last is None else (first, last)
+
+
+def _convolutions_behind(
+    graph: onnx.GraphProto, tensor: str, *, besides: str | None = None
+) -> list[onnx.NodeProto] | None:
+    """The convolutions that read ``tensor`` directly or through padding; None if others do too.
+
+    The node that writes ``besides`` may.
+    """
     found: list[onnx.NodeProto] = []
     arrays = constants(graph)
     for node in consumers(graph)[tensor]:
+        if besides in node.output:
+            continue
         if node.op_type == "Conv" and node.input[1] in arrays and tensor == node.input[0]:
             found.append(node)
             continue

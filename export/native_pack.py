@@ -15,7 +15,8 @@ from export.graph import constants, producers
 from export.plain_chain import ChainLayer, NotAPlainChainError, to_odd_square
 from export.qdq import PEAK
 
-FORMAT, FORMAT_VERSION = "edge-sr-native", "1"
+# Version 2 says what the layers read; files that need no more are of version 1.
+FORMAT, FORMAT_VERSION, HEAD_VERSION = "edge-sr-native", "1", "2"
 # The first layer's int8 input is the grey level minus 128, padded with black.
 PICTURE_BORDER, PICTURE_SCALE = -128, np.float32(1 / PEAK)
 _ALIGNMENT = 8
@@ -90,10 +91,11 @@ def pack_native(
         for name, values in _tensors_of(layer, int8).items():
             tensors[f"{index}.{name}"] = values
     base = "bicubic" if chain.has_base else "none"
-    network = {"scale": scale, "base": base, "layers": layers}
+    head = {"head": "bicubic"} if chain.upsamples_first else {}
+    network = {"scale": scale, **head, "base": base, "layers": layers}
     metadata = {
         "format": FORMAT,
-        "version": FORMAT_VERSION,
+        "version": HEAD_VERSION if chain.upsamples_first else FORMAT_VERSION,
         "network": json.dumps(network, separators=(",", ":")),
     }
     return NativeModel(

@@ -42,11 +42,15 @@ class ChainLayer:
 
 @dataclass(frozen=True)
 class PlainChain:
-    """Layers from the picture to the scale*scale phases; ``has_base`` adds bicubic upscaling."""
+    """Layers from the picture to the scale*scale phases; ``has_base`` adds bicubic upscaling.
+
+    With ``upsamples_first`` they lead from bicubic upscaling of the picture to one channel.
+    """
 
     scale: int
     has_base: bool
     layers: tuple[ChainLayer, ...]
+    upsamples_first: bool = False
 
 
 def to_odd_square(weight: NDArray[Any], pads: Pads) -> NDArray[Any]:
@@ -64,7 +68,7 @@ def to_odd_square(weight: NDArray[Any], pads: Pads) -> NDArray[Any]:
 
 def check_chain(chain: PlainChain) -> None:
     """NotAPlainChainError unless the layers lead from one channel to the phases, within bounds."""
-    layers, phases = chain.layers, chain.scale**2
+    layers, phases = chain.layers, 1 if chain.upsamples_first else chain.scale**2
     if len(layers) < 2:
         raise NotAPlainChainError("it has no convolution before its tail")
     last = layers[-1]
@@ -72,8 +76,9 @@ def check_chain(chain: PlainChain) -> None:
         raise NotAPlainChainError(f"its last layer {last.name} has an activation")
     if len(last.weight) != phases:
         raise NotAPlainChainError(
-            f"its last layer {last.name} has {len(last.weight)} outputs; one channel at "
-            f"x{chain.scale} has {phases}"
+            f"its last layer {last.name} has {len(last.weight)} outputs; one channel "
+            f"{'behind an enlargement' if chain.upsamples_first else f'at x{chain.scale}'} "
+            f"has {phases}"
         )
     radius = sum(layer.weight.shape[-1] // 2 for layer in layers)
     if radius > LARGEST_RADIUS:

@@ -20,6 +20,7 @@ from export.graph import (
     attributes,
     constants,
     copy_of,
+    enlarging_head,
     finish,
     fresh_name,
     producers,
@@ -39,7 +40,8 @@ def quantizable_convs(model: onnx.ModelProto) -> list[str]:
 def quantizable_tensors(model: onnx.ModelProto) -> list[str]:
     """Activations that need a range: the input of each learnt convolution but the first.
 
-    The first reads the picture, whose 256 levels are kept exactly at a fixed scale.
+    The first reads the picture, whose 256 levels are kept exactly at a fixed scale; where it is
+    enlarged first, the enlargement is rounded to those levels.
     """
     graph = model.graph
     first = _picture_readers(graph)
@@ -83,12 +85,17 @@ def quantize(
 
 
 def _picture_readers(graph: onnx.GraphProto) -> dict[str, float]:
-    """Learnt convolutions that read the picture, by output, with the factor on its grey levels."""
+    """Learnt convolutions that read the picture or its fixed enlargement, by output.
+
+    The value is the factor on the grey levels.
+    """
     writers, arrays = producers(graph), constants(graph)
+    head = enlarging_head(graph)
+    picture = head[-1].output[0] if head else graph.input[0].name
     found = {}
     for node in residual_convolutions(graph):
         factor, tensor = 1.0, node.input[0]
-        while tensor in writers:
+        while tensor in writers and tensor != picture:
             writer = writers[tensor]
             if writer.op_type == "Cast":
                 tensor = writer.input[0]
@@ -99,7 +106,7 @@ def _picture_readers(graph: onnx.GraphProto) -> dict[str, float]:
                 tensor = writer.input[0]
             else:
                 break
-        if tensor == graph.input[0].name:
+        if tensor == picture:
             found[node.output[0]] = factor
     return found
 

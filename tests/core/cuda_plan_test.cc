@@ -133,6 +133,8 @@ TEST(what_has_no_kernels_is_refused) {
   CHECK_ERROR(cuda::chain_of(network), "its tail has an activation");
   network.layers.resize(1);
   CHECK_ERROR(cuda::chain_of(network), "needs a convolution before its tail");
+  network.upsamples_first = true;
+  CHECK_ERROR(cuda::chain_of(network), "its layers read the enlarged picture");
   network = fsrcnn(2, 64, 32, 1);
   const cuda::Chain chain = cuda::chain_of(network);
   constexpr cuda::DeviceFacts kTiny = {80, 1, 16 << 10, 16 << 10, "tiny"};

@@ -249,7 +249,8 @@ void check_conv(const Family &family, int kernel, int in, int out, const OutputF
 TEST(convolution_equals_its_definition) {
   for_each_family([](const Family &family) {
     const OutputForm form{family.type == int8, 0.05F};
-    for (const auto &shape : {std::pair{12, 12}, {56, 12}, {12, 56}, {7, 20}, {5, 3}, {1, 1}}) {
+    for (const auto &shape :
+         {std::pair{12, 12}, {56, 12}, {12, 56}, {64, 64}, {7, 20}, {5, 3}, {1, 1}}) {
       check_conv(family, 1, shape.first, shape.second, form);
       check_conv(family, 3, shape.first, shape.second, form);
     }
@@ -314,6 +315,7 @@ void check_tail(const Family &family, int scale, bool is_transposed) {
 
 TEST(tail_equals_its_definition_at_every_scale) {
   for_each_family([](const Family &family) {
+    check_tail(family, 1, false);  // behind an enlargement
     for (int scale = 2; scale <= 4; ++scale) {
       check_tail(family, scale, false);
       check_tail(family, scale, true);

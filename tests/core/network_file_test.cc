@@ -38,6 +38,7 @@ struct Model {
   std::string format = "edge-sr-native";
   std::string version = "1";
   std::string scale = "2";
+  std::string head;  // of version 2
   std::string base = "\"bicubic\"";
   LayerText first;
   LayerText last{"tail", "1", "2", "4", "\"activation\":\"none\",\"int8\":true,\"border\":0"};
@@ -66,8 +67,9 @@ struct Model {
   }
 
   std::string network() const {
-    return "{\"scale\":" + scale + ",\"base\":" + base + ",\"layers\":[" + first.text() + "," +
-           last.text() + "]}";
+    const std::string head_text = head.empty() ? "" : ",\"head\":" + head;
+    return "{\"scale\":" + scale + head_text + ",\"base\":" + base + ",\"layers\":[" +
+           first.text() + "," + last.text() + "]}";
   }
 
   Bytes file(const std::string &description) const {
@@ -150,9 +152,61 @@ TEST(plain_form_without_int8_is_read) {
 
 TEST(other_formats_and_versions_are_refused) {
   CHECK_ERROR(parse_with([](Model *m) { m->format = "other"; }), "not a native model of edge-sr");
-  CHECK_ERROR(parse_with([](Model *m) { m->version = "2"; }),
-              "native format version 2 is not 1; build the bundle with this release or update");
+  CHECK_ERROR(
+      parse_with([](Model *m) { m->version = "3"; }),
+      "native format version 3 is not 1 or 2; build the bundle with this release or update");
   CHECK_ERROR(parse(file_of("{}", {})), "metadata format is missing");
+}
+
+// One output behind the enlargement, in float alone.
+void enlarge_first(Model *model) {
+  model->version = "2";
+  model->head = "\"bicubic\"";
+  model->last = {"tail", "1", "2", "1", "\"activation\":\"none\",\"int8\":false"};
+  model->tensors.resize(7);
+  model->tensors.push_back({"1.weight", "[1,2,1,1]", {1, 2}, {}});
+  model->tensors.push_back({"1.bias", "[1]", {3}, {}});
+}
+
+TEST(a_head_is_read) {
+  const Network network = parse_with(enlarge_first);
+  CHECK(network.upsamples_first);
+  CHECK(network.has_base);
+  CHECK_EQ(network.phases(), 1);
+  const Network other = parse_with([](Model *m) {
+    m->version = "2";
+    m->head = "\"none\"";
+  });
+  CHECK(!other.upsamples_first);
+  CHECK_EQ(other.phases(), 4);
+}
+
+TEST(a_head_is_checked) {
+  const auto with = [](const std::string &version, const std::string &head) {
+    return parse_with([&](Model *m) {
+      m->version = version;
+      m->head = head;
+    });
+  };
+  CHECK_ERROR(with("1", "\"bicubic\""), "native format version 1 has no head");
+  CHECK_ERROR(with("1", "\"none\""), "native format version 1 has no head");
+  CHECK_ERROR(with("2", ""), "head is missing");
+  CHECK_ERROR(with("2", "\"lanczos\""), "head 'lanczos' is not bicubic or none");
+  CHECK_ERROR(with("2", "1"), "head is not a text");
+  CHECK_ERROR(with("2", "\"bicubic\""),
+              "the last layer has 4 outputs, a chain behind an enlargement needs 1");
+}
+
+// What VDSR sees: 20 enlarged pixels, and the bicubic kernel beyond.
+TEST(radius_behind_an_enlargement_is_counted_in_lr_pixels) {
+  Network network = parse_with(enlarge_first);
+  network.layers.assign(20, network.layers.front());
+  constexpr int kExpected[] = {12, 8, 7};
+  for (int scale = 2; scale <= 4; ++scale) {
+    network.scale = scale;
+    CHECK_EQ(network.layer_radius(), 20);
+    CHECK_EQ(network.radius(), kExpected[scale - 2]);
+  }
 }
 
 TEST(description_is_checked) {

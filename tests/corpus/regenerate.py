@@ -79,6 +79,10 @@ def network_seeds() -> Iterator[tuple[str, bytes]]:
             int8=True,
         ),
     )
+    deep = [(3, 4, "prelu"), (3, 6, "clip"), (1, 5, "prelu"), (3, 1, "none")]
+    yield "x2_enlarged", native(2, "bicubic", deep, int8=True, head="bicubic")
+    yield "x3_enlarged", native(3, "none", [(5, 3, "prelu"), (5, 1, "none")], head="bicubic")
+    yield "x4_enlarged", native(4, "bicubic", [(3, 1, "none")] * 2, int8=True, head="bicubic")
 
 
 def frame_seeds() -> Iterator[tuple[str, bytes]]:
@@ -102,7 +106,12 @@ def frame(
 
 
 def native(
-    scale: int, base: str, shapes: list[tuple[int, int, str]], *, int8: bool = False
+    scale: int,
+    base: str,
+    shapes: list[tuple[int, int, str]],
+    *,
+    int8: bool = False,
+    head: str | None = None,
 ) -> bytes:
     """A model.native of layers (kernel, outputs, activation) with irregular weights."""
     tensors: dict[str, NDArray[Any]] = {}
@@ -131,8 +140,14 @@ def native(
         tensors |= {f"{index}.{name}": value for name, value in values.items()}
         layers.append(layer)
         in_channels = out_channels
-    network = json.dumps({"scale": scale, "base": base, "layers": layers}, separators=(",", ":"))
-    return safetensors(tensors, {"format": "edge-sr-native", "version": "1", "network": network})
+    description: dict[str, Any] = {"scale": scale, "base": base, "layers": layers}
+    if head is not None:
+        description["head"] = head
+    network = json.dumps(description, separators=(",", ":"))
+    version = "1" if head is None else "2"
+    return safetensors(
+        tensors, {"format": "edge-sr-native", "version": version, "network": network}
+    )
 
 
 def irregular(shape: tuple[int, ...], step: float) -> NDArray[np.float32]:

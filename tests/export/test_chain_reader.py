@@ -279,3 +279,53 @@ def test_other_activation_is_refused() -> None:
 
 def test_graph_that_passes_the_picture_through_is_refused() -> None:
     assert reason([shuffle("lr")], {}) == "depth-to-space comes from no node"
+
+
+def enlarged(learnt: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """``learnt`` reads the picture ``u`` that is enlarged first."""
+    return [
+        helper.make_node("Pad", ["lr", "amounts"], ["padded"], "pad", mode="edge"),
+        conv("padded", "phases", "bicubic"),
+        helper.make_node("DepthToSpace", ["phases"], ["u"], "up", blocksize=2, mode="CRD"),
+        *learnt,
+    ]
+
+
+def on_enlarged(**others: NDArray[Any]) -> Weights:
+    return {
+        "first": random_weight(6, 1, 3, 3),
+        "tail": random_weight(1, 6, 1, 1),
+        **base_weights(),
+        **others,
+    }
+
+
+LEARNT = [conv("u", "a", "first", pads=[1, 1, 1, 1]), conv("a", "b", "tail")]
+
+
+@pytest.mark.parametrize("inputs", [["u", "b"], ["b", "u"]])
+def test_chain_on_the_enlarged_picture_is_recognised(inputs: list[str]) -> None:
+    add = helper.make_node("Add", inputs, ["sr"], "sum")
+    chain = read_chain(float_graph(enlarged([*LEARNT, add]), on_enlarged()), 2)
+    assert (chain.upsamples_first, chain.has_base) == (True, True)
+    assert [layer.name for layer in chain.layers] == ["a", "b"]
+
+
+def test_enlarged_picture_need_not_be_added() -> None:
+    nodes = enlarged([LEARNT[0], conv("a", "sr", "tail")])
+    chain = read_chain(float_graph(nodes, on_enlarged()), 2)
+    assert (chain.upsamples_first, chain.has_base) == (True, False)
+
+
+def test_what_else_is_enlarged_first_is_refused() -> None:
+    add = helper.make_node("Add", ["u", "b"], ["sr"], "sum")
+    nodes = enlarged([*LEARNT, add])
+    other = on_enlarged(**base_weights(1e-6))
+    assert reason(nodes, other) == ("up enlarges the picture by something else than MATLAB bicubic")
+    assert reason(nodes, on_enlarged(), 3) == "depth-to-space by 2, not 3"
+    twice = enlarged([*LEARNT, helper.make_node("Add", ["b", "b"], ["sr"], "sum")])
+    assert reason(twice, on_enlarged()) == "sum adds something else than the enlarged picture"
+    wide = enlarged([LEARNT[0], conv("a", "sr", "wide")])
+    assert "has 2 outputs; one channel behind an enlargement has 1" in reason(
+        wide, on_enlarged(wide=random_weight(2, 6, 1, 1))
+    )

@@ -11,6 +11,7 @@ from export.graph import (
     constants,
     consumers,
     encode,
+    enlarging_head,
     finish,
     fresh_name,
     producers,
@@ -42,6 +43,43 @@ def test_lone_convolution_beside_a_chain_is_the_base() -> None:
 def test_only_convolution_of_a_graph_is_learnt() -> None:
     model = graph_of([conv("lr", "w", "sr")], {"w": (1, 1, 1, 1)})
     assert [node.name for node in residual_convolutions(model.graph)] == ["sr"]
+
+
+def shuffle(source: str, target: str) -> onnx.NodeProto:
+    return helper.make_node("DepthToSpace", [source], [target], target, blocksize=2)
+
+
+def test_convolution_to_a_picture_that_all_others_read_is_no_learnt_one() -> None:
+    nodes = [
+        helper.make_node("Cast", ["lr"], ["grey"], "grey", to=1),
+        conv("grey", "w4", "phases"),
+        shuffle("phases", "picture"),
+        conv("picture", "w", "a"),
+        helper.make_node("Add", ["a", "picture"], ["sr"]),
+    ]
+    graph = graph_of(nodes, {"w": (1, 1, 1, 1), "w4": (4, 1, 1, 1)}).graph
+    assert [node.op_type for node in enlarging_head(graph)] == ["Cast", "Conv", "DepthToSpace"]
+    assert [node.name for node in residual_convolutions(graph)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [helper.make_node("Conv", ["lr", "w4", "bias"], ["p"]), shuffle("p", "u")],
+        [conv("lr", "w", "a"), conv("a", "w4", "p"), shuffle("p", "u")],
+        [conv("lr", "w4", "p"), helper.make_node("Relu", ["p"], ["q"]), shuffle("q", "u")],
+        [conv("lr", "w4", "p"), shuffle("p", "u"), helper.make_node("Add", ["lr", "u"], ["v"])],
+    ],
+)
+def test_other_beginnings_are_no_enlarging_head(nodes: list[onnx.NodeProto]) -> None:
+    nodes = [*nodes, conv(nodes[-1].output[0], "w", "sr")]
+    weights = {"w": (1, 1, 1, 1), "w4": (4, 1, 1, 1), "bias": (4,)}
+    assert not enlarging_head(graph_of(nodes, weights).graph)
+
+
+def test_sub_pixel_convolution_alone_is_no_enlarging_head() -> None:
+    nodes = [conv("lr", "w4", "p"), shuffle("p", "sr")]
+    assert not enlarging_head(graph_of(nodes, {"w4": (4, 1, 1, 1)}).graph)
 
 
 def test_finish_sorts_and_drops_what_nothing_reads() -> None:

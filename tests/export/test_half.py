@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from graph_support import float_graph, random_weight
-from network_support import tiny_network
+from network_support import small_vdsr, tiny_network
 from onnx import TensorProto, helper
 
 from export.graph import constants, producers
@@ -15,9 +15,10 @@ from export.rewrite import rewrite_deconvolution
 from export.session import GraphRunner, random_planes
 
 
-@pytest.fixture(scope="module", params=["fsrcnn_residual", "fsrcnn"])
+@pytest.fixture(scope="module", params=["fsrcnn_residual", "fsrcnn", "vdsr"])
 def twin(request: pytest.FixtureRequest) -> onnx.ModelProto:
-    return with_float_io(rewrite_deconvolution(export_onnx(tiny_network(request.param)))[0])
+    network = small_vdsr(2) if request.param == "vdsr" else tiny_network(request.param)
+    return with_float_io(rewrite_deconvolution(export_onnx(network))[0])
 
 
 def types_of(model: onnx.ModelProto) -> dict[str, int]:

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from graph_support import float_graph, op_types, random_weight
-from network_support import tiny_network
+from network_support import small_vdsr, tiny_network
 from onnx import TensorProto, helper
 
 from export.graph import constants
@@ -36,6 +36,16 @@ def test_factors_go_into_the_weights_of_a_residual_network(rewritten: onnx.Model
 def test_fixed_base_keeps_its_weights_bit_for_bit(rewritten: onnx.ModelProto) -> None:
     before, after = constants(rewritten.graph), constants(with_float_io(rewritten).graph)
     np.testing.assert_array_equal(after["base.weight"], before["base.weight"])
+
+
+@pytest.mark.parametrize("is_residual", [True, False])
+def test_enlarging_head_keeps_its_weights_and_grey_levels(is_residual: bool) -> None:
+    unit = export_onnx(small_vdsr(3, is_residual=is_residual))
+    twin = with_float_io(unit)
+    assert op_types(twin) == op_types(unit)
+    before, after = constants(unit.graph), constants(twin.graph)
+    np.testing.assert_array_equal(after["base.weight"], before["base.weight"])
+    assert_grey_levels(unit, twin)
 
 
 def test_transposed_tail_takes_the_factor_too() -> None:

@@ -9,13 +9,14 @@ import safetensors.numpy
 import torch
 from graph_support import random_weight
 from native_reference import read_native, run_float, run_int8, to_bytes
-from network_support import tiny_network
+from network_support import small_vdsr, tiny_network
 
 from calibration.activations import collect_histograms
 from calibration.frames import load_calibration_frames
 from calibration.observers import OBSERVERS
 from edge_sr.models import build_model
 from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
+from edge_sr.models.network import Network
 from export.graph import copy_of
 from export.heads import with_float_io, with_uint8_io
 from export.native_pack import NativeModel, pack_native, pack_or_reason
@@ -24,13 +25,14 @@ from export.plain_chain import NotAPlainChainError, to_odd_square
 from export.qdq import quantizable_convs, quantizable_tensors, quantize
 from export.rewrite import rewrite_deconvolution
 from export.session import GraphRunner, largest_difference
+from export.verify import NATIVE_SHARE
 
 FORMS = [(name, scale) for name in ("fsrcnn_residual", "fsrcnn") for scale in (2, 3, 4)]
 # Crops of the built-in calibration frames, with one odd side.
 CROPS = [frame[40:104, 30:83] for _, frame in load_calibration_frames(None, scale=2).calibrate[:6]]
 
 
-def twin_of(network: Fsrcnn) -> onnx.ModelProto:
+def twin_of(network: Network) -> onnx.ModelProto:
     return with_float_io(rewrite_deconvolution(export_onnx(network.eval()))[0])
 
 
@@ -73,6 +75,65 @@ def test_packed_chain_computes_what_both_graphs_do(name: str, scale: int) -> Non
     for lr in CROPS:
         assert largest_difference(run_float(file, lr), run.plane(lr.astype(np.float32))) < 1e-3
     assert share_beyond_a_level(native, int8_twin) <= 1e-3
+
+
+@pytest.mark.parametrize(("scale", "is_residual"), [(2, True), (3, False), (4, True)])
+def test_chain_on_the_enlarged_picture_computes_what_both_graphs_do(
+    scale: int, is_residual: bool
+) -> None:
+    twin = twin_of(small_vdsr(scale, is_residual=is_residual))
+    int8_twin = int8_of(twin)
+    native = pack_native(twin, scale, int8_twin=int8_twin)
+    assert (native.layers, native.int8_layers) == (5, 5)
+    file, run = read_native(native.data), GraphRunner(twin, threads=1)
+    assert (file.upsamples_first, file.has_base) == (True, is_residual)
+    for lr in CROPS:
+        assert largest_difference(run_float(file, lr), run.plane(lr.astype(np.float32))) < 1e-3
+    assert share_beyond_a_level(native, int8_twin) <= 1e-3
+
+
+def test_enlarged_picture_kept_float_is_read_in_grey_levels() -> None:
+    twin = twin_of(small_vdsr(2))
+    first = next(node for node in twin.graph.node if node.name == quantizable_convs(twin)[0])
+    int8_twin = int8_of(twin, keep_float=frozenset(first.input[:2]))
+    native = pack_native(twin, 2, int8_twin=int8_twin)
+    layers = read_native(native.data).layers
+    assert [layer["int8"] for layer in layers] == [False, *[True] * 4]
+    assert share_beyond_a_level(native, int8_twin) <= 1e-3
+
+
+WIDE = [(name, scale) for name in ("vdsr", "fsrcnn_l") for scale in (2, 3, 4)]
+
+
+@pytest.fixture(scope="module", params=WIDE)
+def wide(request: pytest.FixtureRequest) -> tuple[int, onnx.ModelProto, onnx.ModelProto]:
+    """Scale, float and INT8 graph."""
+    name, scale = request.param
+    twin = twin_of(small_vdsr(scale) if name == "vdsr" else random_network(name, scale))
+    return scale, twin, int8_of(twin)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+def test_engine_runs_the_wide_networks_as_onnx_runtime_does(
+    wide: tuple[int, onnx.ModelProto, onnx.ModelProto], precision: str
+) -> None:
+    core = pytest.importorskip("runtime._core")
+    scale, twin, int8_twin = wide
+    engine = core.Upscaler(pack_native(twin, scale, int8_twin=int8_twin).data, precision, 2, 0)
+    run = GraphRunner(with_uint8_io(int8_twin if precision == "int8" else twin), threads=1)
+    differences = []
+    for lr in CROPS:
+        sr = np.empty((lr.shape[0] * scale, lr.shape[1] * scale), np.uint8)
+        engine.upscale(np.ascontiguousarray(lr), sr)
+        differences.append(np.abs(sr.astype(int) - run.plane(lr)).reshape(-1))
+    levels = np.concatenate(differences)
+    if precision == "fp32":
+        assert levels.max() <= 1
+        assert (levels > 0).mean() <= 1e-4
+    elif precision == "int8":
+        assert (levels > 1).mean() <= NATIVE_SHARE["int8"]
+    else:
+        assert levels.mean() < 1
 
 
 def test_layers_kept_float_stay_float_between_int8_ones(residual: onnx.ModelProto) -> None:
@@ -140,6 +201,15 @@ def test_description_follows_the_graph(residual: onnx.ModelProto) -> None:
         "border": -128,
     }
     assert [layer["border"] for layer in network["layers"]] == [-128, 0, 0, 0, 0]
+
+
+def test_only_a_chain_on_the_enlarged_picture_needs_the_newer_format() -> None:
+    data = pack_native(twin_of(small_vdsr(3)), 3).data
+    metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    assert metadata["version"] == "2"
+    network = json.loads(metadata["network"])
+    assert (network["scale"], network["head"], network["base"]) == (3, "bicubic", "bicubic")
+    assert network["layers"][-1]["out"] == 1
 
 
 def test_every_tensor_starts_where_its_type_may(residual: onnx.ModelProto) -> None:

@@ -27,7 +27,8 @@ pytest.importorskip("runtime._core", reason="this installation is without the na
 
 READY = installed_bundle()
 ISAS = {"scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "neon", "neondot"}
-SEEDS = ("x2_int8", "x2_fp32", "x3_clip", "x4_deep")
+INT8_SEEDS = ("x2_int8", "x3_clip", "x4_deep", "x2_enlarged", "x4_enlarged")
+SEEDS = (*INT8_SEEDS, "x2_fp32", "x3_enlarged")
 
 
 def opened(bundle: Path = READY, *, precision: str = "int8", **options: int) -> NativeBackend:
@@ -59,7 +60,7 @@ def test_float_result_is_that_of_the_reference(seed: Path, shape: tuple[int, int
     np.testing.assert_allclose(sr, wanted, rtol=1e-5, atol=1e-2)
 
 
-@pytest.mark.parametrize("name", ["x2_int8", "x3_clip", "x4_deep"])
+@pytest.mark.parametrize("name", INT8_SEEDS)
 def test_int8_result_is_that_of_the_reference(tmp_path: Path, name: str) -> None:
     bundle, lr = make_native_bundle(tmp_path / "n.esr", seed_model(name)), synthetic_luma(37, 29)
     wanted = run_int8(read_native(seed_model(name)), lr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ class NativeFile:
     scale: int
     has_base: bool
     layers: tuple[dict[str, Any], ...]
+    upsamples_first: bool = False
 
 
 # Sum, multiplier and shift per output channel to a value; all broadcast to [out, h, w].
@@ -48,12 +50,15 @@ def read_native(data: bytes) -> NativeFile:
         begin, end = entry["data_offsets"]
         array = np.frombuffer(values[begin:end], _TYPES[entry["dtype"]])
         layers[int(index)][tensor] = array.reshape(entry["shape"])
-    return NativeFile(network["scale"], network["base"] == "bicubic", tuple(layers))
+    upsamples_first = network.get("head", "none") == "bicubic"
+    return NativeFile(
+        network["scale"], network["base"] == "bicubic", tuple(layers), upsamples_first
+    )
 
 
 def run_float(file: NativeFile, lr: Array) -> Array:
     """Grey levels in, unclamped grey levels out, in float64."""
-    features = lr.astype(np.float64)[None]
+    features = _picture(file, lr)[None]
     for layer in file.layers:
         features = _float_layer(layer, features)
     return _with_base(file, features, lr)
@@ -61,7 +66,7 @@ def run_float(file: NativeFile, lr: Array) -> Array:
 
 def run_int8(file: NativeFile, lr: Array, *, rescale: Rescale = fused_rescale) -> Array:
     """As :func:`run_float` with the INT8 layers in exact integers; ``lr`` is uint8."""
-    features: Array = lr.astype(np.float32)[None]
+    features: Array = _picture(file, lr).astype(np.float32)[None]
     is_quantized = False
     for index, layer in enumerate(file.layers):
         if not layer["int8"]:
@@ -69,9 +74,7 @@ def run_int8(file: NativeFile, lr: Array, *, rescale: Rescale = fused_rescale) -
             continue
         if not is_quantized:
             scale = layer["int8.input_scale"]
-            features = (
-                lr[None].astype(np.int64) - MIDDLE if index == 0 else to_int8(features, scale)
-            )
+            features = to_int8(features - MIDDLE, 1) if index == 0 else to_int8(features, scale)
         unit = _input_scale_of(file, index + 1)
         features = _int8_layer(layer, features, unit, rescale)
         is_quantized = unit is not None
@@ -135,11 +138,27 @@ def convolved(features: Array, weight: Array, *, border: int) -> NDArray[np.floa
     return total.reshape(out_channels, height, width)
 
 
+def _picture(file: NativeFile, lr: Array) -> NDArray[np.float64]:
+    """What the first layer reads."""
+    picture = lr.astype(np.float64)
+    return _shuffled(_base_phases(lr, file.scale)) if file.upsamples_first else picture
+
+
 def _with_base(file: NativeFile, phases: Array, lr: Array) -> Array:
-    if file.has_base:
-        picture = np.pad(lr.astype(np.float64), 2, mode="edge")[None]
-        weight = bicubic_phases(file.scale).astype(np.float32)[:, None]
-        phases = phases + convolved(picture, weight, border=0)[:, 2:-2, 2:-2]
-    scale, (height, width) = file.scale, lr.shape
+    if file.upsamples_first:
+        return phases[0] + _picture(file, lr) if file.has_base else phases[0]
+    return _shuffled(phases + _base_phases(lr, file.scale) if file.has_base else phases)
+
+
+def _base_phases(lr: Array, scale: int) -> NDArray[np.float64]:
+    picture = np.pad(lr.astype(np.float64), 2, mode="edge")[None]
+    weight = bicubic_phases(scale).astype(np.float32)[:, None]
+    return convolved(picture, weight, border=0)[:, 2:-2, 2:-2]
+
+
+def _shuffled(phases: Array) -> Array:
+    """Depth-to-space of [scale*scale, h, w]."""
+    count, height, width = phases.shape
+    scale = math.isqrt(count)
     blocks = phases.reshape(scale, scale, height, width).transpose(2, 0, 3, 1)
     return blocks.reshape(height * scale, width * scale)

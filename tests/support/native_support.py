@@ -29,7 +29,10 @@ def runs_bf16() -> bool:
 
 def radius_of(file: NativeFile) -> int:
     """How far an output sees, in LR pixels."""
-    return max(sum(layer["kernel"] // 2 for layer in file.layers), 2 if file.has_base else 0)
+    reach = sum(layer["kernel"] // 2 for layer in file.layers)
+    if file.upsamples_first:
+        return -(-reach // file.scale) + 2
+    return max(reach, 2 if file.has_base else 0)
 
 
 def make_native_bundle(folder: Path, model: bytes, *, precisions: tuple[str, ...] = ()) -> Path:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from edge_sr.models import build_model
 from edge_sr.models.checkpoint import save_checkpoint
 from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
+from edge_sr.models.vdsr import Vdsr
 
 
 def tiny_network(
@@ -31,3 +33,23 @@ def write_tiny_checkpoint(
     path = folder / f"{name}-x{scale}.safetensors"
     save_checkpoint(path, tiny_network(name, scale, seed=seed), {})
     return path
+
+
+class Skipless(Vdsr):
+    """VDSR that does not add the upscaled picture, as SRCNN does not."""
+
+    def picture_and_features(self, lr: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        features = self.layers(self.base(lr))
+        return self.tail(features), (features,)
+
+
+def small_vdsr(scale: int, *, is_residual: bool = True) -> Vdsr:
+    """Five layers of 10 channels with biases; what they add is of the size of the picture."""
+    torch.manual_seed(scale)
+    network = (Vdsr if is_residual else Skipless)(scale, width=10, depth=5)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
+                module.bias.normal_(std=0.05)
+        network.tail.weight.mul_(0.2)
+    return network.eval()

@@ -48,10 +48,9 @@ struct Shape {
   int out;
 };
 
-constexpr Shape kShapes[] = {{"extract 5x5 1>56", 5, 1, 56},
-                             {"shrink 1x1 56>12", 1, 56, 12},
-                             {"map 3x3 12>12", 3, 12, 12},
-                             {"expand 1x1 12>56", 1, 12, 56}};
+constexpr Shape kShapes[] = {{"extract 5x5 1>56", 5, 1, 56}, {"shrink 1x1 56>12", 1, 56, 12},
+                             {"map 3x3 12>12", 3, 12, 12},   {"expand 1x1 12>56", 1, 12, 56},
+                             {"map 3x3 56>56", 3, 56, 56},   {"map 3x3 64>64", 3, 64, 64}};
 
 Layer layer_of(const Shape &shape) {
   Layer layer;

@@ -43,7 +43,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
       check_layer(layer, channels);
       channels = layer.out_channels;
     }
-    require_law(channels == network.scale * network.scale, "the last layer has the phases");
+    require_law(channels == network.phases(), "the last layer has the phases");
     require_law(network.radius() <= esr::native::kMaxRadius, "the radius is bounded");
   } catch (const esr::Error &error) {
     require_law(error.status() == esr::Status::kModelFormat, "refused as malformed");

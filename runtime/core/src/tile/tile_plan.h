@@ -6,7 +6,7 @@
 
 namespace esr {
 
-// Half-open rectangle in LR pixels.
+// Half-open rectangle in pixels of the picture that the layers read.
 struct Tile {
   std::int32_t x0 = 0;
   std::int32_t y0 = 0;

@@ -117,6 +117,7 @@ int tail_groups_for(int scale) {
 int groups_of(int channels) { return (channels - 1) / kGroupChannels + 1; }
 
 Chain chain_of(const Network &network) {
+  if (network.upsamples_first) refuse("its layers read the enlarged picture");
   if (network.layers.size() < 2) refuse("a chain needs a convolution before its tail");
   const std::vector<ScaledLayer> layers = scaled(network.layers);
   for (const ScaledLayer &layer : layers) check_layer(layer);

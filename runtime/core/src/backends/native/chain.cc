@@ -108,7 +108,7 @@ void link_stages(Chain *chain) {
     rows_kept = 2 * stage->radius + 1;
     next_radius = stage->radius;
   }
-  chain->radius = std::max(need, chain->has_base ? 2 : 0);
+  chain->radius = std::max(need, chain->has_base && chain->enlargement == 1 ? 2 : 0);
 }
 
 }  // namespace
@@ -117,6 +117,7 @@ Chain build_chain(const Network &network, LaneType type) {
   check_network(network, type);
   Chain chain;
   chain.scale = network.scale;
+  chain.enlargement = network.upsamples_first ? network.scale : 1;
   chain.has_base = network.has_base;
   chain.type = type;
   chain.floats = &kernels_for(LaneType::kFp32);
@@ -126,7 +127,8 @@ Chain build_chain(const Network &network, LaneType type) {
   }
   const Layer &last = network.layers.back();
   const LaneType tail_type = type_of(last, type);
-  chain.tail = pack_tail(last, tail_type, kernels_for(tail_type), network.scale);
+  chain.tail =
+      pack_tail(last, tail_type, kernels_for(tail_type), network.scale / chain.enlargement);
   fill_base_weights(network.scale, chain.base_weights.data());
   link_stages(&chain);
   return chain;

@@ -25,7 +25,8 @@ struct Stage {
 
 struct Chain {
   int scale = 2;
-  int radius = 0;  // receptive field
+  int enlargement = 1;  // of the picture that the layers read: `scale` if it is the base, else 1
+  int radius = 0;       // receptive field, in pixels of that picture
   bool has_base = false;
   LaneType type = LaneType::kFp32;      // asked precision
   const RowKernels *floats = nullptr;   // family of float32 lanes
@@ -37,6 +38,7 @@ struct Chain {
   std::array<float, kernels::kMaxScale * 5> base_weights{};  // [phase][tap]
 
   int tail_radius() const { return tail.kernel / 2; }
+  bool needs_base() const { return has_base || enlargement > 1; }
 };
 
 // Throws Error(kUnsupported) if the network is no chain that this engine runs.

@@ -44,16 +44,21 @@ struct Layer {
   QuantizedLayer int8;  // only if is_quantized
 };
 
-// Grey levels (0..255, float) of one channel to grey levels, `scale` times larger. The last layer
-// has scale*scale outputs, the phases of depth-to-space: phase ry*scale+rx of LR pixel (x, y) is
-// SR pixel (x*scale+rx, y*scale+ry). With `has_base` MATLAB bicubic of the input is added.
+// Grey levels (0..255, float) of one channel to grey levels, `scale` times larger. Usually the
+// layers read the LR picture, and the last one has scale*scale outputs, the phases of
+// depth-to-space: phase ry*scale+rx of LR pixel (x, y) is SR pixel (x*scale+rx, y*scale+ry). With
+// `upsamples_first`, as in VDSR, they read MATLAB bicubic of it, pad with zeros beyond the enlarged
+// frame, and the last one has one output. With `has_base` MATLAB bicubic of the input is added.
 struct Network {
   int scale = 2;
+  bool upsamples_first = false;
   bool has_base = false;
   bool has_int8 = false;  // the file carries INT8 for at least one layer
   std::vector<Layer> layers;
 
-  int radius() const;  // how far, in LR pixels, an output sees; at least 2 with a base
+  int phases() const { return upsamples_first ? 1 : scale * scale; }  // outputs of the last layer
+  int layer_radius() const;  // how far the layers see, in pixels of the picture that they read
+  int radius() const;        // how far, in LR pixels, an output sees; at least 2 with a base
 };
 
 }  // namespace esr::native

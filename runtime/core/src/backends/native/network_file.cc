@@ -14,7 +14,9 @@ namespace esr::native {
 namespace {
 
 constexpr const char *kFormat = "edge-sr-native";
+// Version 2 adds `head`; a library that knows only 1 would run the layers on the LR picture.
 constexpr const char *kVersion = "1";
+constexpr const char *kHeadVersion = "2";
 constexpr std::size_t kLongestName = 100;
 constexpr double kMaxInt8Value = 2147483648.0;  // 2^31
 
@@ -168,6 +170,18 @@ bool has_base(const Json &description) {
   return base == "bicubic";
 }
 
+// What the layers read: the picture, or its bicubic enlargement.
+bool upsamples_first(const Json &description, const std::string &version) {
+  if (version == kVersion) {
+    if (description.find("head") != nullptr) fail("native format version 1 has no head");
+    return false;
+  }
+  const std::string &head = description.at("head").as_string("head");
+  if (head != "bicubic" && head != "none")
+    fail("head '" + shown(head) + "' is not bicubic or none");
+  return head == "bicubic";
+}
+
 void check_chain(const Network &network) {
   int channels = 1;
   for (const Layer &layer : network.layers) {
@@ -177,33 +191,38 @@ void check_chain(const Network &network) {
     }
     channels = layer.out_channels;
   }
-  if (channels != network.scale * network.scale) {
-    fail("the last layer has " + std::to_string(channels) + " outputs, scale " +
-         std::to_string(network.scale) + " needs " + std::to_string(network.scale * network.scale));
+  if (channels != network.phases()) {
+    const std::string what = network.upsamples_first ? "a chain behind an enlargement"
+                                                     : "scale " + std::to_string(network.scale);
+    fail("the last layer has " + std::to_string(channels) + " outputs, " + what + " needs " +
+         std::to_string(network.phases()));
   }
-  if (network.radius() > kMaxRadius) {
-    fail("the layers see " + std::to_string(network.radius()) + " pixels far, more than " +
+  if (network.layer_radius() > kMaxRadius) {
+    fail("the layers see " + std::to_string(network.layer_radius()) + " pixels far, more than " +
          std::to_string(kMaxRadius));
   }
 }
 
-void check_format(const SafeTensors &file) {
+// Returns the version.
+const std::string &check_format(const SafeTensors &file) {
   if (metadata_of(file, "format") != kFormat) fail("not a native model of edge-sr");
   const std::string &version = metadata_of(file, "version");
-  if (version != kVersion) {
-    fail("native format version " + shown(version) + " is not " + kVersion +
+  if (version != kVersion && version != kHeadVersion) {
+    fail("native format version " + shown(version) + " is not " + kVersion + " or " + kHeadVersion +
          "; build the bundle with this release or update the library");
   }
+  return version;
 }
 
 }  // namespace
 
 Network parse_network(const std::uint8_t *data, std::size_t size) {
   const SafeTensors file(data, size);
-  check_format(file);
+  const std::string &version = check_format(file);
   const Json description = Json::parse(metadata_of(file, "network"));
   Network network;
   network.scale = static_cast<int>(description.at("scale").as_integer("scale", 2, 4));
+  network.upsamples_first = upsamples_first(description, version);
   network.has_base = has_base(description);
   const std::vector<Json> &layers = description.at("layers").as_array("layers");
   if (layers.empty() || layers.size() > static_cast<std::size_t>(kMaxLayers)) {

@@ -144,8 +144,8 @@ void fill_levels(const Layer &layer, LaneType type, PackedTail *tail) {
 void check_tail(const Layer &layer, int scale) {
   if (layer.out_channels != scale * scale) {
     throw Error(Status::kUnsupported, "last layer " + layer.name + " has " +
-                                          std::to_string(layer.out_channels) +
-                                          " outputs, not scale * scale");
+                                          std::to_string(layer.out_channels) + " outputs, not " +
+                                          std::to_string(scale * scale));
   }
   const Activation &activation = layer.activation;
   const bool is_plain = std::all_of(activation.slope.begin(), activation.slope.end(),

@@ -37,6 +37,9 @@ std::size_t most_taps(const Chain &chain) {
   return taps;
 }
 
+// From the row that the first layer waits for, made with those beside it, to the one that leaves.
+int enlarged_rows(const Chain &chain) { return chain.radius + chain.scale; }
+
 std::size_t tail_tap_count(const PackedTail &tail) {
   std::size_t taps = 0;
   for (const TailPart &part : tail.parts) taps += part.taps.size();
@@ -78,15 +81,16 @@ Scratch::Scratch(const Chain &chain, int window_width) : width(window_width) {
       strip_taps[i].push_back(strips[i].data() + static_cast<std::ptrdiff_t>(g) * strip_pitch);
     }
   }
-  const int phases = chain.scale * chain.scale;
+  const int phases = chain.tail.scale * chain.tail.scale;
   sums = RowRing(chain.tail.kernel, phases, width, 0);
-  unused_sums = RowRing(1, chain.scale, width, 0);
-  if (chain.has_base) {
+  unused_sums = RowRing(1, chain.tail.scale, width, 0);
+  if (chain.needs_base()) {
     base_rows = RowRing(5, 1, width, 0);
-    base = RowRing(1, phases, width, 0);
+    base = RowRing(1, chain.scale * chain.scale, width, 0);
     vertical = AlignedBuffer<float>(static_cast<std::size_t>(pitch_of(width)));
   }
-  pixels = AlignedBuffer<float>(static_cast<std::size_t>(chain.scale) *
+  if (chain.enlargement > 1) enlarged = RowRing(enlarged_rows(chain), 1, width, 0);
+  pixels = AlignedBuffer<float>(static_cast<std::size_t>(chain.tail.scale) *
                                 static_cast<std::size_t>(pitch_of(width)));
   taps.resize(most_taps(chain));
   tail_taps.resize(tail_tap_count(chain.tail));
@@ -97,9 +101,13 @@ std::size_t bytes_per_column(const Chain &chain) {
   for (const Stage &stage : chain.stages) {
     lanes += static_cast<std::size_t>(stage.rows_kept) * static_cast<std::size_t>(stage.out_groups);
   }
-  const auto phases = static_cast<std::size_t>(chain.scale * chain.scale);
+  const auto phases = static_cast<std::size_t>(chain.tail.scale * chain.tail.scale);
   lanes += static_cast<std::size_t>(chain.tail.kernel) * phases;
-  if (chain.has_base) lanes += 5 + phases;
+  if (chain.enlargement > 1) {
+    lanes += static_cast<std::size_t>(enlarged_rows(chain));
+  } else if (chain.has_base) {
+    lanes += 5 + phases;
+  }
   return lanes * sizeof(Lane);
 }
 

@@ -55,6 +55,7 @@ struct Scratch {
   RowRing unused_sums;                  // takes what belongs to rows of other tiles
   RowRing base_rows;                    // LR rows as grey levels
   RowRing base;                         // scale * scale phases of the base of a row
+  RowRing enlarged;                     // rows of the base that the layers read, then add to
   AlignedBuffer<float> vertical;
   AlignedBuffer<float> pixels;     // of StoreRow
   std::vector<const Lane *> taps;  // of the layer at work

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backends/native/base_runner.h"
+
 namespace esr::native {
 namespace {
 
@@ -26,16 +28,22 @@ void fill_lanes(Lane *lanes, std::int32_t count, Lane value) {
   }
 }
 
-float to_grey(int bit_depth) { return 1.0F / static_cast<float>(1 << (bit_depth - 8)); }
-
+// Coordinates are pixels of the picture that the layers read: LR, or its enlargement.
 class TileRunner {
  public:
   TileRunner(const Chain &chain, const ConstPlane &lr, const Plane &sr, const Tile &core,
              Scratch *scratch)
-      : chain_(chain), lr_(lr), sr_(sr), core_(core), scratch_(*scratch) {
-    origin_ = std::max(0, core.x0 - chain.radius);
-    next_sample_row_ = std::max(0, rows_of(chain.stages.front()).begin - first_radius());
-    next_base_row_ = std::max(0, core.y0 - 2);
+      : chain_(chain),
+        lr_(lr),
+        sr_(sr),
+        core_(core),
+        scratch_(*scratch),
+        width_(lr.width * chain.enlargement),
+        height_(lr.height * chain.enlargement),
+        origin_(std::max(0, core.x0 - chain.radius)),
+        next_sample_row_(std::max(0, rows_of(chain.stages.front()).begin - first_radius())),
+        next_enlarged_row_(next_sample_row_ / chain.enlargement * chain.enlargement),
+        base_(base_runner()) {
     point_tail_taps();
   }
 
@@ -54,39 +62,74 @@ class TileRunner {
   }
 
  private:
+  // All columns that the layers read if they read the base, else those that it is added to.
+  BaseRunner base_runner() {
+    const int enlargement = chain_.enlargement;
+    if (enlargement == 1) return {chain_, lr_, core_.x0, core_.x1, core_.y0, &scratch_};
+    const Span window = columns(chain_.radius);
+    const std::int32_t begin = (origin_ + window.begin) / enlargement;
+    const std::int32_t end = (origin_ + window.end - 1) / enlargement + 1;
+    return {chain_, lr_, begin, end, next_enlarged_row_ / enlargement, &scratch_};
+  }
+
   int first_radius() const { return chain_.stages.front().radius; }
 
   Span rows_of(const Stage &stage) const {
-    return {std::max(0, core_.y0 - stage.need), std::min(lr_.height, core_.y1 + stage.need)};
+    return {std::max(0, core_.y0 - stage.need), std::min(height_, core_.y1 + stage.need)};
   }
 
   // Columns relative to the window's first.
   Span columns(int need) const {
-    return {std::max(0, core_.x0 - need) - origin_, std::min(lr_.width, core_.x1 + need) - origin_};
+    return {std::max(0, core_.x0 - need) - origin_, std::min(width_, core_.x1 + need) - origin_};
   }
 
   // ---- source samples to lanes of the first layer ----
 
   std::uint8_t *sample_row(std::int32_t y) {
     const int kernel = 2 * first_radius() + 1;
-    const std::int32_t slot = y < 0 || y >= lr_.height ? kernel : y % kernel;
+    const std::int32_t slot = y < 0 || y >= height_ ? kernel : y % kernel;
     return scratch_.samples.data() + slot * scratch_.sample_pitch +
            kMargin * chain_.picture->sample_bytes;
   }
 
-  const std::uint8_t *source(std::int32_t x, std::int32_t y) const {
-    return lr_.row(y) +
-           static_cast<std::ptrdiff_t>(x) * static_cast<std::ptrdiff_t>(bytes_of(lr_.type));
+  // Rows of the base up to y, their phases side by side.
+  void enlarge_until(std::int32_t y) {
+    const int scale = chain_.scale;
+    const std::ptrdiff_t start = base_.begin() * scale - origin_;
+    for (; next_enlarged_row_ <= y; next_enlarged_row_ += scale) {
+      float *phases[kMaxScale * kMaxScale];
+      base_.compute(next_enlarged_row_ / scale, phases);
+      for (int ry = 0; ry < scale; ++ry) {
+        float *const row = enlarged_row(next_enlarged_row_ + ry) + start;
+        for (int rx = 0; rx < scale; ++rx) {
+          const float *const phase = phases[ry * scale + rx];
+          for (std::int32_t x = 0; x < base_.size(); ++x) row[x * scale + rx] = phase[x];
+        }
+      }
+    }
+  }
+
+  float *enlarged_row(std::int32_t y) {
+    return reinterpret_cast<float *>(scratch_.enlarged.row(y));
+  }
+
+  void load_row(std::int32_t y, std::uint8_t *samples, std::int32_t count) {
+    if (chain_.enlargement > 1) {
+      enlarge_until(y);
+      chain_.picture->load({enlarged_row(y), sizeof(float), 1.0F, samples, count});
+      return;
+    }
+    const auto bytes = static_cast<std::int32_t>(bytes_of(lr_.type));
+    chain_.picture->load({lr_.row(y) + static_cast<std::ptrdiff_t>(origin_) * bytes, bytes,
+                          to_grey(lr_.bit_depth), samples, count});
   }
 
   void load_samples_until(std::int32_t y) {
     const Span window = columns(chain_.radius);
     const auto bytes = static_cast<std::size_t>(chain_.picture->sample_bytes);
-    for (; next_sample_row_ <= std::min(y, lr_.height - 1); ++next_sample_row_) {
+    for (; next_sample_row_ <= std::min(y, height_ - 1); ++next_sample_row_) {
       std::uint8_t *row = sample_row(next_sample_row_);
-      chain_.picture->load({source(origin_, next_sample_row_),
-                            static_cast<std::int32_t>(bytes_of(lr_.type)), to_grey(lr_.bit_depth),
-                            row, window.size()});
+      load_row(next_sample_row_, row, window.size());
       // Black right of the frame; right of a window inside the frame it is not read.
       std::memset(row + static_cast<std::size_t>(window.size()) * bytes, 0,
                   static_cast<std::size_t>(kMargin) * bytes);
@@ -126,7 +169,7 @@ class TileRunner {
     const int kernel = 2 * radius + 1;
     for (int ky = 0; ky < kernel; ++ky) {
       const std::int32_t row_y = y + ky - radius;
-      const bool is_inside = row_y >= 0 && row_y < lr_.height;
+      const bool is_inside = row_y >= 0 && row_y < height_;
       const Lane *row = is_inside ? input.row(row_y) : scratch_.outside[stage - 1].row(0);
       const int groups = chain_.stages[stage].layers.front().num_taps / (kernel * kernel);
       for (int g = 0; g < groups; ++g) {
@@ -154,7 +197,7 @@ class TileRunner {
     for (std::int32_t x = span.begin; x < span.end; x += step) {
       compute_strip(stage, x, std::min(step, span.end - x), out + x, output.pitch());
     }
-    if (span.end + origin_ == lr_.width) clear_right(stage, out + span.end, output.pitch());
+    if (span.end + origin_ == width_) clear_right(stage, out + span.end, output.pitch());
   }
 
   // What lies right of the frame reads as zero.
@@ -261,7 +304,7 @@ class TileRunner {
       Lane init = tail.init[static_cast<std::size_t>(phase)];
       for (int ky = 0; !tail.correction.empty() && ky < tail.kernel; ++ky) {
         const std::int32_t row_y = y + ky - radius;
-        if (row_y < 0 || row_y >= lr_.height) continue;
+        if (row_y < 0 || row_y >= height_) continue;
         init += static_cast<Lane>(tail.correction[static_cast<std::size_t>(ky * phases + phase)]);
       }
       Lane *sums = scratch_.sums.row(y) + phase * scratch_.sums.pitch();
@@ -273,7 +316,7 @@ class TileRunner {
   Lane *sums_of(std::int32_t y, int ry) {
     const bool is_ours = y >= core_.y0 && y < core_.y1;
     RowRing &ring = is_ours ? scratch_.sums : scratch_.unused_sums;
-    return ring.row(is_ours ? y : 0) + (is_ours ? ry * chain_.scale : 0) * ring.pitch();
+    return ring.row(is_ours ? y : 0) + (is_ours ? ry * chain_.tail.scale : 0) * ring.pitch();
   }
 
   void scatter_strip(std::int32_t y, std::int32_t x, std::int32_t count) {
@@ -300,42 +343,14 @@ class TileRunner {
     }
   }
 
-  // ---- bicubic base, and pixels ----
-
-  float *base_row(std::int32_t y) {
-    return reinterpret_cast<float *>(scratch_.base_rows.row(std::clamp(y, 0, lr_.height - 1)));
-  }
-
-  // Grey levels of the core's columns and two more on each side, the frame's edges repeated.
-  void load_base_rows_until(std::int32_t y) {
-    const Span span = columns(2);
-    for (; next_base_row_ <= std::min(y, lr_.height - 1); ++next_base_row_) {
-      float *row = base_row(next_base_row_);
-      chain_.floats->load({source(span.begin + origin_, next_base_row_),
-                           static_cast<std::int32_t>(bytes_of(lr_.type)), to_grey(lr_.bit_depth),
-                           row + span.begin, span.size()});
-      if (span.begin + origin_ == 0) row[-1] = row[-2] = row[0];
-      if (span.end + origin_ == lr_.width) row[span.end] = row[span.end + 1] = row[span.end - 1];
-    }
-  }
-
-  void compute_base(std::int32_t y, float **base) {
-    load_base_rows_until(y + 2);
-    const Span span = columns(0);
-    const float *rows[5];
-    for (int k = 0; k < 5; ++k) rows[k] = base_row(y + k - 2) + span.begin;
-    for (int p = 0; p < chain_.scale * chain_.scale; ++p) {
-      base[p] = reinterpret_cast<float *>(scratch_.base.row(0) + p * scratch_.base.pitch());
-    }
-    chain_.tail.kernels->base({rows, chain_.scale, chain_.base_weights.data(),
-                               scratch_.vertical.data(), base, span.size()});
-  }
+  // ---- pixels ----
 
   void store_row(std::int32_t y) {
     const PackedTail &tail = chain_.tail;
     const Span span = columns(0);
     float *base[kMaxScale * kMaxScale];
-    if (chain_.has_base) compute_base(y, base);
+    if (chain_.has_base && chain_.enlargement == 1) base_.compute(y, base);
+    if (chain_.has_base && chain_.enlargement > 1) base[0] = enlarged_row(y) + span.begin;
     const Lane *sums[kMaxScale * kMaxScale];
     for (int p = 0; p < tail.scale * tail.scale; ++p) {
       sums[p] = scratch_.sums.row(y) + p * scratch_.sums.pitch() + span.begin;
@@ -366,9 +381,12 @@ class TileRunner {
   const Plane &sr_;
   const Tile &core_;
   Scratch &scratch_;
-  std::int32_t origin_ = 0;
+  std::int32_t width_ = 0;
+  std::int32_t height_ = 0;
+  std::int32_t origin_ = 0;  // first column of the window
   std::int32_t next_sample_row_ = 0;
-  std::int32_t next_base_row_ = 0;
+  std::int32_t next_enlarged_row_ = 0;
+  BaseRunner base_;
 };
 
 }  // namespace

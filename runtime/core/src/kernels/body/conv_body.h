@@ -17,6 +17,8 @@
 namespace esr::kernels {
 namespace {
 
+constexpr int kLineLanes = 16;  // of a cache line of 64 bytes
+
 // Adds a tap whose weights serve the sums RX0..RX1-1 of each of NRY rows of S. Each load brings a
 // group of weights; the last group ends with the last weight and may overlap the one before.
 template <class T, int S, int NRY, int NV, int RX0, int RX1>
@@ -54,7 +56,10 @@ ESR_INLINE void convolve(const ConvRow &row, const Lane *weights, int channel, s
     for (int v = 0; v < NV; ++v) sums[o][v] = init;
   }
   for (int t = 0; t < row.num_taps; ++t) {
-    add_tap<T, NO, 1, NV, 0, NO>(row.taps[t] + row.tap_offset + x, weights, sums);
+    const Lane *tap = row.taps[t] + row.tap_offset + x;
+    // The blocks after next. A row of a group has several taps: they share its cache lines.
+    __builtin_prefetch(tap + 2 * NV * T::kLanes + (t & 1) * kLineLanes, 0, 2);
+    add_tap<T, NO, 1, NV, 0, NO>(tap, weights, sums);
     weights += NO;
   }
 }

@@ -218,6 +218,7 @@ void store_row(const StoreRow &row) {
                              IsInteger ? row.biases[phase] : 0.0F, row.count, grey);
       if (row.base != nullptr) add_base(row.base[phase], row.count, grey);
     }
+    if (row.scale == 1) write_pixels<1>(row, pitch, row.pixels[ry]);
     if (row.scale == 2) write_pixels<2>(row, pitch, row.pixels[ry]);
     if (row.scale == 3) write_pixels<3>(row, pitch, row.pixels[ry]);
     if (row.scale == 4) write_pixels<4>(row, pitch, row.pixels[ry]);

@@ -88,6 +88,7 @@ void tail_rows(const TailRow &row) {
 
 template <class T>
 void tail_row(const TailRow &row) {
+  if (row.scale == 1) return tail_rows<T, 1>(row);
   if (row.scale == 2) return tail_rows<T, 2>(row);
   if (row.scale == 3) return tail_rows<T, 3>(row);
   tail_rows<T, 4>(row);
