@@ -38,11 +38,13 @@ from edge_sr.models.checkpoint import load_checkpoint, save_checkpoint
 from edge_sr.models.fsrcnn import Fsrcnn
 from edge_sr.models.network import Network
 from edge_sr.models.pisr_teacher import LrTeacher, PisrTeacher, PlainTeacher, Teacher
-from edge_sr.models.quantized import equalize_channels, observed_ranges
+from edge_sr.models.quantized import prepare_for_int8
 
 # Synthetic pictures, and their LR side in pixels.
 PATTERNS, PATTERN_SIDE = 288, 128
 TEACHER_FILE = "teacher.safetensors"
+# Batches of patches from which a QAT student's first ranges come.
+QAT_BATCHES = 4
 
 
 def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
@@ -105,9 +107,9 @@ def _objective_of(
 
 
 def _qat(config: RunConfig, student: Fsrcnn, training: Sequence[PicturePair]) -> Objective:
-    lr = torch.from_numpy(_sampler(config, training, seed=config.seed).batch(0)[0])
-    equalize_channels(student, lr)
-    return QatStage(student, observed_ranges(student, lr), lambda_float=config.lambda_float)
+    sampler = _sampler(config, training, seed=config.seed)
+    lr = torch.from_numpy(np.concatenate([sampler.batch(n)[0] for n in range(QAT_BATCHES)]))
+    return QatStage(student, prepare_for_int8(student, lr), lambda_float=config.lambda_float)
 
 
 def _imitation_of_network(config: RunConfig, student: Network, teacher: Network) -> Objective:

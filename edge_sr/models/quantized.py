@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 
 import numpy as np
 import torch
@@ -17,6 +18,10 @@ from edge_sr.models.reparam import SubpixelTail, use_training_form
 LEVELS = 127
 # The picture enters as (x - 128) / 255 at scale 1 / 255, so that all its 256 levels stay.
 PEAK, MIDDLE = 255.0, 128.0
+# What prepare_for_int8 tries: shares of magnitudes that channels and activations keep unclipped,
+# and exponents of equalizing_factors.
+CHANNEL_SHARES, RANGE_SHARES = (0.9999, 0.99999, 1.0), (0.9999, 0.99999, 1.0)
+EXPONENTS = (0.25, 0.5, 0.75)
 
 
 class QuantizedFsrcnn(nn.Module):
@@ -112,15 +117,43 @@ def observed_ranges(model: Fsrcnn, lr: Tensor, *, share: float = 0.9999) -> dict
     ranges, values = {}, lr
     for name, conv, activation in blocks_of(model):
         values = activation(conv(values))
-        magnitudes = values.abs().flatten().sort().values
-        ranges[f"{name}.0.prelu"] = float(
-            magnitudes[int(share * (len(magnitudes) - 1))].clamp(min=1e-6)
-        )
+        ranges[f"{name}.0.prelu"] = float(_smallest_above(values.flatten(), share).clamp(min=1e-6))
     return ranges
 
 
 @torch.no_grad()
-def equalize_channels(model: Fsrcnn, lr: Tensor, *, share: float = 0.9999) -> None:
+def prepare_for_int8(model: Fsrcnn, lr: Tensor) -> dict[str, float]:
+    """Equalise the model's channels in place; returns the ranges of its activations.
+
+    Both come from the batch ``lr``. How far channels are made alike, and how much of an activation
+    a range leaves out, is a trade of clipping against rounding that no rule settles: of a few
+    choices that one is taken whose INT8 pictures of the batch are nearest to the float ones.
+    """
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    expected = model(lr)
+
+    def distance(choice: tuple[float, float, float]) -> float:
+        quantized = QuantizedFsrcnn(model, _prepared(model, weights, lr, choice))
+        return float((quantized(lr) - expected).square().mean())
+
+    best = min(product(CHANNEL_SHARES, EXPONENTS, RANGE_SHARES), key=distance)
+    return _prepared(model, weights, lr, best)
+
+
+def _prepared(
+    model: Fsrcnn, weights: Mapping[str, Tensor], lr: Tensor, choice: tuple[float, float, float]
+) -> dict[str, float]:
+    """The model with these weights, equalised, and its ranges."""
+    channel_share, exponent, range_share = choice
+    model.load_state_dict(weights)
+    equalize_channels(model, lr, share=channel_share, exponent=exponent)
+    return observed_ranges(model, lr, share=range_share)
+
+
+@torch.no_grad()
+def equalize_channels(
+    model: Fsrcnn, lr: Tensor, *, share: float = 0.9999, exponent: float = 0.75
+) -> None:
     """Scale the channels of each activation to like ranges, in place.
 
     The picture stays the same but for rounding, since a PReLU commutes with positive factors
@@ -132,9 +165,10 @@ def equalize_channels(model: Fsrcnn, lr: Tensor, *, share: float = 0.9999) -> No
         blocks_of(model), [*following, model.tail], strict=True
     ):
         values = activation(conv(values))
-        magnitudes = values.abs().transpose(0, 1).flatten(1).sort(dim=1).values
-        ranges = magnitudes[:, int(share * (magnitudes.shape[1] - 1))]
-        factors = torch.from_numpy(equalizing_factors(ranges.double().numpy())).to(values.dtype)
+        ranges = _smallest_above(values.transpose(0, 1).flatten(1), share)
+        factors = torch.from_numpy(equalizing_factors(ranges.double().numpy(), exponent)).to(
+            values.dtype
+        )
         conv.weight.mul_(factors[:, None, None, None])
         assert conv.bias is not None
         conv.bias.mul_(factors)
@@ -144,13 +178,19 @@ def equalize_channels(model: Fsrcnn, lr: Tensor, *, share: float = 0.9999) -> No
         after.get_parameter("weight").div_(factors.reshape(shape))
 
 
-def equalizing_factors(ranges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(largest range / own range) ** 0.75 for each channel, at most 64; 1 for a dead one.
+def _smallest_above(values: Tensor, share: float) -> Tensor:
+    """The magnitude of each row that this share of the row's stays below."""
+    place = 1 + int(share * (values.shape[-1] - 1))
+    return values.abs().kthvalue(place, dim=-1).values
+
+
+def equalizing_factors(ranges: NDArray[np.float64], exponent: float = 0.75) -> NDArray[np.float64]:
+    """(largest range / own range) ** exponent for each channel, at most 64; 1 for a dead one.
 
     The exponent leaves the rest of the spread to the weights, which have eight bits, too.
     """
     ratio = np.divide(ranges.max(), ranges, out=np.ones_like(ranges), where=ranges > 0)
-    factors: NDArray[np.float64] = np.minimum(ratio**0.75, 64.0)
+    factors: NDArray[np.float64] = np.minimum(ratio**exponent, 64.0)
     return factors
 
 
