@@ -5,7 +5,13 @@ import torch
 
 from edge_sr.models import build_model
 from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
-from edge_sr.models.quantized import QuantizedFsrcnn, activation_names, observed_ranges
+from edge_sr.models.quantized import (
+    QuantizedFsrcnn,
+    activation_names,
+    equalize_channels,
+    observed_ranges,
+    prepare_for_int8,
+)
 
 
 def network(name: str = "fsrcnn_residual", scale: int = 2) -> Fsrcnn:
@@ -83,3 +89,18 @@ def test_ranges_hold_the_share_asked_for_and_missing_ones_are_refused() -> None:
     del ranges["map.1.0.prelu"]
     with pytest.raises(ValueError, match=r"activation map.1.0.prelu has no positive range"):
         QuantizedFsrcnn(network(), ranges)
+
+
+def test_preparation_keeps_the_picture_and_loses_less_than_one_rule() -> None:
+    torch.manual_seed(3)
+    lr = torch.rand(2, 1, 32, 32)
+    with torch.no_grad():
+        ruled, expected = network(), network()(lr)
+        equalize_channels(ruled, lr)
+        by_rule = QuantizedFsrcnn(ruled, observed_ranges(ruled, lr))(lr)
+        prepared = network()
+        ranges = prepare_for_int8(prepared, lr)
+        found = QuantizedFsrcnn(prepared, ranges)(lr)
+        torch.testing.assert_close(prepared(lr), expected, rtol=0, atol=1e-4)
+    distances = [float((sr - expected).square().mean()) for sr in (found, by_rule)]
+    assert distances[0] < 0.95 * distances[1]
