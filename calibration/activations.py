@@ -17,7 +17,7 @@ def collect_histograms(
 ) -> dict[str, Histogram]:
     """Histogram of the magnitudes of each tensor over all frames.
 
-    ``frames`` are HxW planes of the graph's input type (uint8 or float32 grey levels). One frame's
+    ``frames`` are HxW planes or HxWx3 pictures of grey levels, as the graph takes them. One frame's
     tensors are in memory at a time: the first pass finds the peaks, the second counts. Raises
     ValueError if a tensor is not in the graph, or if a value is not finite.
     """
@@ -62,6 +62,12 @@ def collect_channel_ranges(
     return ranges
 
 
+def batch_of(picture: NDArray[Any]) -> NDArray[Any]:
+    """An HxW plane as [1, 1, H, W], an HxWx3 picture as [1, 3, H, W]."""
+    planes = picture[None] if picture.ndim == 2 else np.moveaxis(picture, -1, 0)
+    return np.ascontiguousarray(planes[None])
+
+
 class _TensorRunner:
     """A session that also returns inner tensors."""
 
@@ -87,5 +93,5 @@ class _TensorRunner:
         is_float = self._input.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
         for frame in frames:
             lr = frame.astype(np.float32 if is_float else np.uint8, copy=False)
-            values = self._session.run(self._tensors, {self._input.name: lr[None, None]})
+            values = self._session.run(self._tensors, {self._input.name: batch_of(lr)})
             yield dict(zip(self._tensors, values, strict=True))

@@ -51,7 +51,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     except DecodeError as error:
         raise ValueError(f"{args.onnx} is not an ONNX file: {error}") from error
     tensors = args.tensor or _convolution_inputs(model)
-    frames = load_calibration_frames(args.frames, scale=1)
+    samples = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    channels = "rgb" if samples == len("rgb") else "y"
+    frames = load_calibration_frames(args.frames, scale=1, channels=channels)
     histograms = collect_histograms(model, tensors, [plane for _, plane in frames.calibrate])
     ranges = {name: OBSERVERS[args.observer](h) for name, h in histograms.items()}
     table = CalibrationTable(args.observer, ranges, hashlib.sha256(data).hexdigest(), frames.digest)

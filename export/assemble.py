@@ -13,6 +13,7 @@ from calibration.frames import CalibrationFrames, load_calibration_frames
 from export.bf16 import measure_bf16
 from export.bundle import folder_bytes, manifest_of, staged_folder, write_file, write_graphs
 from export.crops import Crop, crops_of
+from export.effort import Effort, effort_for
 from export.float_graph import Check, FloatGraph, build_float_graph
 from export.graph import residual_convolutions
 from export.half import to_half
@@ -27,7 +28,7 @@ from export.verify import (
     NATIVE_SHARE,
     TILED_LEVELS,
     HeldOut,
-    Plane,
+    Picture,
     Quality,
     bicubic_scores,
     check_bytes,
@@ -66,31 +67,49 @@ def build_bundle(source: Source, plan: BuildPlan, say: Say) -> dict[str, Any]:
     Raises ParityError if a gate is not met, OSError or ValueError if an input is unfit.
     """
     with staged_folder(plan.out) as folder:
-        frames = load_calibration_frames(plan.calibration, scale=plan.scale)
+        frames = load_calibration_frames(plan.calibration, scale=plan.scale, channels=plan.channels)
         pairs = held_out_pairs(frames.hold_out, plan.scale)
         say(f"frames       {len(frames.calibrate)} calibrate, {len(pairs)} held out")
         base = build_float_graph(source)
         for step in base.steps:
             say(f"graph        {step}")
+        effort = effort_for(base.twin, [frame for _, frame in frames.calibrate], pairs)
+        say(f"effort       {effort.text}")
         trained, more = _trained(source, base)
-        built = build_precisions(base.twin, plan, frames, pairs, say, trained=trained)
+        built = build_precisions(base.twin, plan, frames, pairs, effort, say, trained=trained)
         native = pack_or_reason(built.twins["fp32"], plan.scale, int8_twin=built.twins.get("int8"))
         say(f"native       {native.text}")
         if isinstance(native, NativeModel):
             plan, built = offer_bf16(native, plan, built, pairs, say)
         files = _write_models(folder, plan, built, source, native)
-        checks = [*base.checks, *more, *built.checks, *_check_tiles(folder, plan, pairs)]
+        checks = [*base.checks, *more, *built.checks]
+        tiles = "compared with whole frames"
+        if source.spec.tileable:
+            checks += _check_tiles(folder, plan, effort.pairs(pairs))
+        else:
+            tiles = "not compared: the network looks at the whole picture and is never cut"
+            say(f"tiles        {tiles}")
         if isinstance(native, NativeModel):
             checks += _check_native(folder, plan, pairs, say)
         say(f"verified     {len(checks)} checks passed")
         largest = max((pair.lr for pair in pairs), key=lambda plane: plane.size)
         latency = measure_latency(
-            folder, plan.precisions, largest, scale=plan.scale, threads=plan.threads
+            folder,
+            plan.precisions,
+            largest,
+            scale=plan.scale,
+            macs=effort.macs,
+            threads=plan.threads,
         )
         facts = BuildFacts(
             source=source,
             plan=plan,
-            steps=(*base.steps, f"native engine: {native.text}"),
+            steps=(
+                *base.steps,
+                f"effort: {effort.text}",
+                f"native engine: {native.text}",
+                f"tiles: {tiles}",
+            ),
             checks=tuple(checks),
             quality=built.quality,
             bicubic=bicubic_scores(pairs, plan.scale),
@@ -124,6 +143,7 @@ def build_precisions(
     plan: BuildPlan,
     frames: CalibrationFrames,
     pairs: Sequence[HeldOut],
+    effort: Effort,
     say: Say,
     *,
     trained: Trained | None = None,
@@ -138,7 +158,13 @@ def build_precisions(
     if "int8" in plan.graphs:
         measure = Measure(twin, pairs, plan.scale, threads=plan.threads)
         int8 = build_int8(
-            twin, frames, measure, budget_db=plan.max_drop["int8"], say=say, trained=trained
+            twin,
+            frames,
+            measure,
+            effort,
+            budget_db=plan.max_drop["int8"],
+            say=say,
+            trained=trained,
         )
         if int8.float_twin is not twin:
             checks.append(_check_equalized(int8.float_twin, scores, pairs, plan))
@@ -149,7 +175,7 @@ def build_precisions(
     if int8 is not None:
         twins["int8"] = int8.twin
     for name, graph in twins.items():
-        levels = check_bytes(graph, pairs, threads=plan.threads)
+        levels = check_bytes(graph, effort.pairs(pairs), threads=plan.threads)
         checks.append(
             Check(f"{name}: bytes against rounded floats", levels, TILED_LEVELS, "levels")
         )
@@ -239,7 +265,7 @@ def _check_native(folder: Path, plan: BuildPlan, pairs: Sequence[HeldOut], say: 
 
 
 def _mixed_latency(
-    int8: Int8Build | None, native: NativeModel | Unpacked, plan: BuildPlan, picture: Plane
+    int8: Int8Build | None, native: NativeModel | Unpacked, plan: BuildPlan, picture: Picture
 ) -> tuple[float, ...]:
     """Native milliseconds with everything quantised, then with each layer that stays float."""
     if int8 is None or not int8.kept_float or not isinstance(native, NativeModel):

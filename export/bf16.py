@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from export.native_pack import NativeModel
-from export.verify import HeldOut, Plane, Quality, picture_scores, quality_of
+from export.verify import HeldOut, Picture, Quality, picture_scores, quality_of
 from runtime.backends.native import load_core
 from runtime.errors import UnsupportedError
 
@@ -28,7 +28,7 @@ def measure_bf16(
     if engine.precision != "bf16":
         raise UnsupportedError("this CPU has no AVX512_BF16, so its loss cannot be measured here")
 
-    def upscale(lr: Plane) -> Plane:
+    def upscale(lr: Picture) -> Picture:
         sr = np.empty((lr.shape[0] * scale, lr.shape[1] * scale), np.uint8)
         engine.upscale(lr, sr)
         return sr

@@ -56,7 +56,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add("--model", help="which shipped student, as fsrcnn; default fsrcnn_residual")
     add(
-        "--onnx", type=Path, help="your own network: [N,1,H,W] luminance in [0,1] to s times larger"
+        "--onnx",
+        type=Path,
+        help="your own network: [N,1,H,W] luminance or [N,3,H,W] RGB, float in [0,1] or uint8, "
+        "to s times larger",
     )
     add("--scale", type=int, choices=(2, 3, 4), help="of the shipped student; default 2")
     add("--precision", default="int8", help="fp32,fp16,int8, comma separated; default int8")
@@ -116,6 +119,7 @@ def make_plan(args: argparse.Namespace, source: Source) -> BuildPlan:
         is_overwriting=args.overwrite,
         has_html=not args.no_html,
         threads=args.threads,
+        channels=source.spec.channels,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 MOST_PICTURES = 10
+MOST_LAYERS = 32
 MOST_TIMES_MEDIAN = 4
 COLOURS = {
     "bicubic": "#9aa5b1",
@@ -78,7 +79,12 @@ def observer_chart(
 
 
 def layer_chart(drops: Mapping[str, float], kept: Collection[str]) -> str:
-    """Loss of each convolution if it alone is quantised; those that stay float in grey."""
+    """Loss of each convolution if it alone is quantised; those that stay float in grey.
+
+    Of more than MOST_LAYERS, those with the largest loss.
+    """
+    largest = sorted(drops, key=lambda name: -drops[name])[:MOST_LAYERS]
+    total, drops = len(drops), {name: drop for name, drop in drops.items() if name in largest}
     figure, axes = _figure(6.4, 0.9 + 0.3 * len(drops))
     for row, (name, drop) in enumerate(drops.items()):
         colour = COLOURS["bicubic"] if name in kept else COLOURS["int8"]
@@ -88,7 +94,8 @@ def layer_chart(drops: Mapping[str, float], kept: Collection[str]) -> str:
     axes.set_yticks(range(len(drops)), [_shortened(name) for name in drops])
     axes.invert_yaxis()
     axes.margins(x=0.15)
-    axes.set_xlabel("dB lost against fp32 if this convolution alone is quantised")
+    shown = "" if total == len(drops) else f", the {len(drops)} largest of {total}"
+    axes.set_xlabel(f"dB lost against fp32 if this convolution alone is quantised{shown}")
     return _svg(figure)
 
 

@@ -10,11 +10,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge_sr.data.resample import upscale
-from edge_sr.metrics import psnr
 from export.heads import with_uint8_io
 from export.session import GraphRunner
-from export.verify import HeldOut, Plane
+from export.verify import HeldOut, Picture, bicubic_picture, picture_psnr
 
 CROP_SIDE = 120
 MOST_CROPS = 3
@@ -25,7 +23,7 @@ class View:
     """One version of a cut-out, and the PSNR of the whole picture it is from (None: the truth)."""
 
     title: str
-    pixels: Plane
+    pixels: Picture
     psnr: float | None
 
 
@@ -47,12 +45,12 @@ def crops_of(
     runners = {name: GraphRunner(with_uint8_io(twin)) for name, twin in twins.items()}
     crops = []
     for pair in chosen:
-        versions: dict[str, Plane] = {"bicubic": upscale(pair.lr, scale)}
-        versions |= {name: run.plane(pair.lr) for name, run in runners.items()}
+        versions: dict[str, Picture] = {"bicubic": bicubic_picture(pair.lr, scale)}
+        versions |= {name: run.picture(pair.lr) for name, run in runners.items()}
         y, x, side = busiest_square(versions["bicubic"], versions["fp32"], CROP_SIDE)
         views = [
-            View(name, plane[y : y + side, x : x + side], psnr(plane, pair.hr, shave=scale))
-            for name, plane in versions.items()
+            View(name, picture[y : y + side, x : x + side], picture_psnr(picture, pair.hr, scale))
+            for name, picture in versions.items()
         ]
         views.append(View("original", pair.hr[y : y + side, x : x + side], None))
         crops.append(Crop(pair.name, x, y, tuple(views)))
@@ -60,9 +58,10 @@ def crops_of(
 
 
 def busiest_square(first: NDArray[Any], second: NDArray[Any], side: int) -> tuple[int, int, int]:
-    """Top, left and side of the square in which two planes differ most."""
-    side = min(side, *first.shape)
+    """Top, left and side of the square in which two pictures differ most."""
+    side = min(side, *first.shape[:2])
     error = (first.astype(np.float64) - second.astype(np.float64)) ** 2
+    error = error if error.ndim == 2 else error.sum(axis=2)
     sums = np.pad(error.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     inside = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
     y, x = np.unravel_index(int(np.argmax(inside)), inside.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import onnx
 
@@ -19,6 +20,10 @@ from export.verify import (
     check_same,
     check_torch_parity,
 )
+from runtime.manifest import LARGEST_FILE
+
+if TYPE_CHECKING:
+    from edge_sr.models.network import Network
 
 
 @dataclass(frozen=True)
@@ -41,13 +46,17 @@ class FloatGraph:
 
 
 def build_float_graph(source: Source) -> FloatGraph:
-    """Export, rewrite, go to grey levels, simplify; ParityError if a step changes the result."""
+    """Export, rewrite, go to grey levels, simplify; ParityError if a step changes the result.
+
+    Raises ValueError for a network whose weights do not fit into a file of a bundle.
+    """
     steps, checks = [], []
 
     def passed(name: str, measured: float) -> None:
         checks.append(Check(name, measured, PARITY_TOLERANCE, "of the range"))
 
     if source.network is not None:
+        _check_size(source.network, source.path.name)
         exported = export_onnx(source.network)
         steps.append(f"exported from PyTorch: {len(exported.graph.node)} nodes")
         passed("exported graph against PyTorch", check_torch_parity(source.network, exported))
@@ -66,3 +75,13 @@ def build_float_graph(source: Source) -> FloatGraph:
     steps.append(note)
     passed("grey-level graph against rewritten", check_grey_levels(rewritten, twin))
     return FloatGraph(twin, tuple(steps), tuple(checks))
+
+
+def _check_size(network: Network, name: str) -> None:
+    """ONNX files above 2 GB need weights beside them; a bundle's files end long before that."""
+    size = sum(4 * tensor.numel() for tensor in (*network.parameters(), *network.buffers()))
+    if size > LARGEST_FILE:
+        raise ValueError(
+            f"the weights of {name} are {size / 2**20:.0f} MiB in float32; a bundle holds files of "
+            f"at most {LARGEST_FILE >> 20} MiB"
+        )

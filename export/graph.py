@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,11 @@ OPSET = 20
 IR_VERSION = 10
 CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 _HEAD = frozenset({"Cast", "Mul", "Div", "Pad", "Conv", "DepthToSpace"})
+
+# Beside all Reduce, Global and Arg operators. What a tensor's Shape says is no sample of it.
+_GLOBAL = frozenset({"Attention", "Hardmax", "LogSoftmax", "Shape", "Size", "Softmax"})
+# With weights they mix the channels of one position.
+_PRODUCTS = frozenset({"Einsum", "Gemm", "MatMul"})
 
 
 def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -55,19 +61,32 @@ def tensor_names(graph: onnx.GraphProto) -> set[str]:
     return names | {value.name for value in (*graph.input, *graph.output)}
 
 
+class Names:
+    """The tensor names of a graph, read once, that give names which are not taken."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self._taken = tensor_names(graph)
+
+    def fresh(self, wish: str) -> str:
+        """``wish``, or ``wish`` with a number if that name is taken; it is taken from now on."""
+        name, count = wish, 1
+        while name in self._taken:
+            count += 1
+            name = f"{wish}.{count}"
+        self._taken.add(name)
+        return name
+
+
 def fresh_name(graph: onnx.GraphProto, wish: str) -> str:
     """``wish``, or ``wish`` with a number if that name is taken."""
-    taken = tensor_names(graph)
-    name, count = wish, 1
-    while name in taken:
-        count += 1
-        name = f"{wish}.{count}"
-    return name
+    return Names(graph).fresh(wish)
 
 
-def add_constant(graph: onnx.GraphProto, wish: str, values: NDArray[Any]) -> str:
-    """Append an initializer; returns the name it got."""
-    name = fresh_name(graph, wish)
+def add_constant(
+    graph: onnx.GraphProto, wish: str, values: NDArray[Any], names: Names | None = None
+) -> str:
+    """Append an initializer; returns the name it got. ``names`` saves reading the whole graph."""
+    name = (names or Names(graph)).fresh(wish)
     graph.initializer.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
     return name
 
@@ -100,49 +119,88 @@ def enlarging_head(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     return []
 
 
-def path_flags(graph: onnx.GraphProto) -> list[tuple[bool, bool]]:
-    """Per node, whether a convolution lies strictly before it, strictly after it.
+def spatial_flags(graph: onnx.GraphProto) -> list[bool]:
+    """Per node, whether it lies on the spatial path.
 
-    The convolution of :func:`enlarging_head` does not count.
+    That is a way from the picture to the output on which each operator works pixel by pixel or on
+    neighbourhoods. A branch that looks at the whole picture and only weighs or shifts the features
+    is not on it: attention by pooled values or by products of positions.
+    """
+    stored = {tensor.name for tensor in graph.initializer}
+    is_local = [not is_global(node, stored) for node in graph.node]
+    reached = {value.name for value in graph.input} - stored
+    is_reached = []
+    for node, local in zip(graph.node, is_local, strict=True):
+        is_reached.append(local and not reached.isdisjoint(node.input))
+        if is_reached[-1]:
+            reached.update(node.output)
+    wanted = {value.name for value in graph.output}
+    is_wanted = []
+    for node, local in zip(reversed(graph.node), reversed(is_local), strict=True):
+        is_wanted.append(local and not wanted.isdisjoint(node.output))
+        if is_wanted[-1]:
+            wanted.update(node.input)
+    return [both == (True, True) for both in zip(is_reached, reversed(is_wanted), strict=True)]
+
+
+def is_global(node: onnx.NodeProto, stored: Container[str]) -> bool:
+    """Whether an operator may make one value out of samples from all over the picture.
+
+    ``stored`` are the names of constants.
+    """
+    if node.op_type in _PRODUCTS:
+        return not any(name in stored for name in node.input)
+    return node.op_type in _GLOBAL or node.op_type.startswith(("Arg", "Global", "Reduce"))
+
+
+def learnt_flags(graph: onnx.GraphProto) -> list[bool]:
+    """Per node, whether it is a convolution of the spatial path.
+
+    That of :func:`enlarging_head` is not among them. Without such a path all convolutions count.
     """
     fixed = {name for node in enlarging_head(graph) for name in node.output}
+    is_other = [
+        node.op_type in CONVOLUTIONS and fixed.isdisjoint(node.output) for node in graph.node
+    ]
+    found = [a and b for a, b in zip(is_other, spatial_flags(graph), strict=True)]
+    return found if any(found) else is_other
 
-    def counts(node: onnx.NodeProto) -> bool:
-        return node.op_type in CONVOLUTIONS and fixed.isdisjoint(node.output)
 
+def path_flags(graph: onnx.GraphProto) -> list[tuple[bool, bool]]:
+    """Per node, whether one of :func:`learnt_flags` lies strictly before it, strictly after it."""
+    is_learnt = learnt_flags(graph)
     before: dict[str, bool] = {}
     flags_before: list[bool] = []
-    for node in graph.node:
+    for node, learnt in zip(graph.node, is_learnt, strict=True):
         seen = any(before.get(name, False) for name in node.input)
         flags_before.append(seen)
         for name in node.output:
-            before[name] = seen or counts(node)
+            before[name] = seen or learnt
     after: dict[str, bool] = defaultdict(bool)
     flags_after: list[bool] = []
-    for node in reversed(graph.node):
+    for node, learnt in zip(reversed(graph.node), reversed(is_learnt), strict=True):
         seen = any(after[name] for name in node.output)
         flags_after.append(seen)
         for name in node.input:
-            after[name] |= seen or counts(node)
+            after[name] |= seen or learnt
     return list(zip(flags_before, reversed(flags_after), strict=True))
 
 
 def residual_convolutions(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """Convolutions of the learnt path, in order.
 
-    A convolution with none before it and none after it is the fixed base of the residual form,
-    unless every convolution is like that; nor is that of :func:`enlarging_head` learnt. The nodes
-    must be in topological order.
+    Those of :func:`learnt_flags`, but for one with none before it and none after it: the fixed base
+    of the residual form, unless every one is like that. The nodes must be in topological order.
     """
-    fixed = {name for node in enlarging_head(graph) for name in node.output}
-    flags = path_flags(graph)
-    found = [
-        (node, any(flag))
-        for node, flag in zip(graph.node, flags, strict=True)
-        if node.op_type in CONVOLUTIONS and fixed.isdisjoint(node.output)
-    ]
+    flags = zip(graph.node, learnt_flags(graph), path_flags(graph), strict=True)
+    found = [(node, any(ends)) for node, learnt, ends in flags if learnt]
     chained = [node for node, is_chained in found if is_chained]
     return chained or [node for node, _ in found]
+
+
+def samples_of(graph: onnx.GraphProto) -> int:
+    """Channels of the picture a graph takes: 1 or 3."""
+    return int(graph.input[0].type.tensor_type.shape.dim[1].dim_value)
 
 
 def finish(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -184,20 +242,28 @@ def encode(model: onnx.ModelProto) -> bytes:
 
 
 def _sorted_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Topological order that keeps the given order wherever it can."""
-    written = {name for node in graph.node for name in node.output if name}
-    waiting, ready, ordered = list(graph.node), set[str](), list[onnx.NodeProto]()
-    while waiting:
-        late = []
-        for node in waiting:
-            if any(name in written and name not in ready for name in node.input):
-                late.append(node)
-                continue
-            ordered.append(node)
-            ready.update(node.output)
-        assert len(late) < len(waiting), "the graph has a cycle"
-        waiting = late
-    return [_copied(node) for node in ordered]
+    """Topological order that keeps the given order wherever it can.
+
+    That of sweeps over the nodes which each take, in the given order, all that are ready.
+    """
+    nodes = list(graph.node)
+    writer = {name: i for i, node in enumerate(nodes) for name in node.output if name}
+    needs = [{writer[name] for name in node.input if name in writer} for node in nodes]
+    readers: dict[int, list[int]] = defaultdict(list)
+    for index, needed in enumerate(needs):
+        for source in needed:
+            readers[source].append(index)
+    sweep = [0] * len(nodes)
+    ready = [index for index, needed in enumerate(needs) if not needed]
+    missing = [len(needed) for needed in needs]
+    for source in ready:
+        for index in readers[source]:
+            sweep[index] = max(sweep[index], sweep[source] + (source > index))
+            missing[index] -= 1
+            if not missing[index]:
+                ready.append(index)
+    assert len(ready) == len(nodes), "the graph has a cycle"
+    return [_copied(nodes[i]) for i in sorted(ready, key=lambda i: (sweep[i], i))]
 
 
 def _copied(node: onnx.NodeProto) -> onnx.NodeProto:

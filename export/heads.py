@@ -1,7 +1,8 @@
 """Input and output of the graphs in a bundle: grey levels, as floats or as bytes.
 
-A network is exported for luminance in [0, 1]. A bundle's graphs take grey levels on the 8-bit
-scale, so that a frame crosses the boundary as it was decoded.
+A network is exported for luminance or RGB in [0, 1]. A bundle's graphs take grey levels on the
+8-bit scale, so that a frame crosses the boundary as it was decoded; each channel alone is clamped
+and rounded.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ PEAK = 255.0
 
 
 def with_float_io(model: onnx.ModelProto) -> onnx.ModelProto:
-    """From luminance in [0, 1] to float32 grey levels in and out, neither clamped nor rounded.
+    """From samples in [0, 1] to float32 grey levels in and out, neither clamped nor rounded.
 
     The factors 1/255 and 255 go into the weights of the first and last convolutions where all of
     the graph's ends allow it, which leaves the weights of a linear branch or of an enlarging head

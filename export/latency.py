@@ -9,30 +9,41 @@ from typing import Any
 
 import numpy as np
 
-from export.verify import Plane
+from export.verify import Picture
 
 OUTPUT_WIDTH, OUTPUT_HEIGHT = 1280, 720
 WARM_UP, LEAST_SAMPLES, MOST_SAMPLES, SECONDS = 3, 7, 50, 1.5
+# Multiplications of the least samples of one precision; a larger network shows smaller frames.
+LATENCY_MACS = 1.5e12
 STEADY_SPREAD = 0.05
 
 
 def measure_latency(
-    bundle: Path, precisions: Sequence[str], picture: Plane, *, scale: int, threads: int = 0
+    bundle: Path,
+    precisions: Sequence[str],
+    picture: Picture,
+    *,
+    scale: int,
+    macs: float = 0.0,
+    threads: int = 0,
 ) -> dict[str, Any]:
     """Median and p90 of whole frames that become 1280x720 (nearly, at x3), per precision.
 
-    ``picture`` is repeated to the frame's size, so that timing sees real content.
+    ``picture`` is repeated to the frame's size, so that timing sees real content. Frames are halved
+    until a few fit into LATENCY_MACS, at ``macs`` multiplications for an LR pixel.
     """
     from runtime.stats import device_facts, summarize
     from runtime.upscaler import Upscaler
 
     width, height = OUTPUT_WIDTH // scale, OUTPUT_HEIGHT // scale
+    while (WARM_UP + LEAST_SAMPLES) * width * height * macs > LATENCY_MACS:
+        width, height = width // 2, height // 2
     frame = _repeated(picture, width, height)
     results, info = [], None
     for precision in precisions:
         with Upscaler.open(bundle, precision=precision, threads=threads) as upscaler:
             info = upscaler.info
-            samples = _samples(lambda u=upscaler: u.upscale_luma(frame))
+            samples = _samples(lambda u=upscaler: u.upscale(frame))
         summary = summarize(samples)
         results.append(
             {
@@ -56,7 +67,7 @@ def measure_latency(
 
 
 def native_latency(
-    models: Sequence[bytes], picture: Plane, *, scale: int, threads: int = 0
+    models: Sequence[bytes], picture: Picture, *, scale: int, threads: int = 0
 ) -> list[float]:
     """Median milliseconds of each native model in int8, in turns, frames as above.
 
@@ -77,9 +88,10 @@ def native_latency(
     return [1e3 * float(np.median(taken[WARM_UP:])) for taken in samples]
 
 
-def _repeated(picture: Plane, width: int, height: int) -> Plane:
+def _repeated(picture: Picture, width: int, height: int) -> Picture:
     rows, columns = -(-height // picture.shape[0]), -(-width // picture.shape[1])
-    return np.ascontiguousarray(np.tile(picture, (rows, columns))[:height, :width])
+    times = (rows, columns, 1)[: picture.ndim]
+    return np.ascontiguousarray(np.tile(picture, times)[:height, :width])
 
 
 def _samples(run: Any) -> list[float]:

@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from export.chain_reader import read_chain
-from export.graph import constants, producers
+from export.graph import constants, producers, samples_of
 from export.plain_chain import ChainLayer, NotAPlainChainError, to_odd_square
 from export.qdq import PEAK
 
@@ -77,6 +77,8 @@ def pack_native(
 
     Raises NotAPlainChainError with the reason if the native engine does not run the network.
     """
+    if samples_of(twin.graph) != 1:
+        raise NotAPlainChainError("it takes RGB, and the native engine runs luminance alone")
     chain = read_chain(twin, scale)
     quantized = _quantized_layers(int8_twin) if int8_twin is not None else {}
     tensors: dict[str, NDArray[Any]] = {}

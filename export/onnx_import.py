@@ -1,4 +1,4 @@
-"""A user's own ONNX network, accepted only if it is a luminance upscaler that can be tiled."""
+"""A user's own ONNX network, accepted only if it upscales luminance or RGB pictures."""
 
 from __future__ import annotations
 
@@ -13,14 +13,37 @@ from onnx import TensorProto, helper
 from onnx.inliner import inline_local_functions
 
 from edge_sr.models.spec import ModelSpec
-from export.graph import IR_VERSION, OPSET, finish, replace_input, tensor_names
-from export.heads import INPUT, OUTPUT
+from export.graph import (
+    IR_VERSION,
+    OPSET,
+    add_constant,
+    attributes,
+    constants,
+    consumers,
+    finish,
+    is_global,
+    producers,
+    replace_input,
+    tensor_names,
+)
+from export.heads import INPUT, OUTPUT, PEAK
 from export.session import GraphRunner, largest_difference, one_line
 
 LARGEST_FILE = 256 << 20
 LARGEST_RADIUS = 256
 SCALES = (2, 3, 4)
-_CONTRACT = "a network for [N, 1, H, W] luminance in [0, 1] is needed"
+# Where a change has come this far and operators may look at the whole picture, they do.
+GLOBAL_REACH = 64
+_CONTRACT = (
+    "a network for [N, 1, H, W] luminance or [N, 3, H, W] RGB is needed, float in [0, 1] or uint8 "
+    "at both ends"
+)
+_CHANNELS = {1: "y", 3: "rgb"}
+# Beside those that leave the spatial path: they mix the whole picture and keep its positions.
+_GLOBAL_NORMS = frozenset(
+    {"InstanceNormalization", "GroupNormalization", "LayerNormalization", "RMSNormalization"}
+    | {"MeanVarianceNormalization", "LpNormalization"}
+)
 
 
 @dataclass(frozen=True)
@@ -35,30 +58,49 @@ def import_onnx(path: Path) -> ImportedModel:
     """Read, normalise and examine a file; ValueError with the reason if it cannot be used.
 
     Fixed dimensions are freed; whether the graph really works at other sizes is found by running
-    it, as are its scale and its receptive field.
+    it, as are its scale and its receptive field. A network that sees further than LARGEST_RADIUS,
+    or the whole picture, is not tileable.
     """
     model = _normalised(_parsed(path), path.name)
     run = GraphRunner(model)
     scale = _measured_scale(run, path.name)
     _check_batches(run, path.name)
     _check_range(run, scale, path.name)
-    spec = ModelSpec(path.stem[:100], scale, "y", receptive_field_radius(run, scale, path.name))
+    radius = receptive_field_radius(run, scale, may_be_global=_may_be_global(model.graph))
+    spec = ModelSpec(
+        path.stem[:100],
+        scale,
+        _CHANNELS[run.samples],
+        receptive_field_radius=radius or 0,
+        tileable=radius is not None,
+    )
     return ImportedModel(model, spec)
 
 
-def receptive_field_radius(run: GraphRunner, scale: int, name: str = "the network") -> int:
+def receptive_field_radius(
+    run: GraphRunner, scale: int, *, may_be_global: bool = False
+) -> int | None:
     """Largest distance in LR pixels at which changing one input pixel changes the output.
 
-    Grows the picture until the change stays inside it. ValueError beyond LARGEST_RADIUS, as for a
-    network with a global operation.
+    Grows the picture until the change stays inside it. None beyond LARGEST_RADIUS;
+    ``may_be_global`` gives up at GLOBAL_REACH already, before attention needs gigabytes.
     """
-    for centre in (16, 32, 64, 128, LARGEST_RADIUS + 1):
+    for centre in (16, 32, GLOBAL_REACH, 128, LARGEST_RADIUS + 1):
         reach = max(_reach(run, scale, centre, seed) for seed in range(2))
         if reach < centre:
             return reach
-    raise ValueError(
-        f"{name} sees further than {LARGEST_RADIUS} pixels, as with a global operation "
-        "(pooling over the picture, attention); such a network cannot be tiled"
+        if may_be_global and centre >= GLOBAL_REACH:
+            break
+    return None
+
+
+def _may_be_global(graph: onnx.GraphProto) -> bool:
+    """Whether the graph holds an operator that may look at the whole picture."""
+    stored = {tensor.name for tensor in graph.initializer}
+    of_sizes = ("Shape", "Size")
+    return any(
+        node.op_type in _GLOBAL_NORMS or (is_global(node, stored) and node.op_type not in of_sizes)
+        for node in graph.node
     )
 
 
@@ -89,10 +131,16 @@ def _normalised(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     _check_ends(model.graph, name)
     model = _at_our_opset(model, name)
     _constants_to_initializers(model.graph)
+    _from_bytes(model.graph, name)
     _rename_ends(model.graph)
     for index, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type.lower()}{index}"
-    return finish(model)
+    try:
+        return finish(model)
+    except onnx.shape_inference.InferenceError as error:
+        raise ValueError(
+            f"{name} does not return as many channels as it takes: {one_line(error)}; {_CONTRACT}"
+        ) from error
 
 
 def _check_ends(graph: onnx.GraphProto, name: str) -> None:
@@ -102,20 +150,72 @@ def _check_ends(graph: onnx.GraphProto, name: str) -> None:
         raise ValueError(
             f"{name} has {len(inputs)} inputs and {len(graph.output)} outputs, not one each"
         )
-    for kind, value in (("input", inputs[0]), ("output", graph.output[0])):
+    ends = (("input", inputs[0]), ("output", graph.output[0]))
+    for kind, value in ends:
         tensor = value.type.tensor_type
-        if tensor.elem_type != TensorProto.FLOAT:
-            type_name = TensorProto.DataType.Name(tensor.elem_type).lower()
-            raise ValueError(f"{name}: {kind} {value.name} is {type_name}, not float; {_CONTRACT}")
+        if tensor.elem_type not in (TensorProto.FLOAT, TensorProto.UINT8):
+            raise ValueError(f"{name}: {kind} {value.name} is {_type_name(value)}; {_CONTRACT}")
         dims = tensor.shape.dim
         if kind == "input" and len(dims) != 4:
             raise ValueError(f"{name}: input {value.name} has {len(dims)} axes, not 4; {_CONTRACT}")
-        if len(dims) == 4 and dims[1].HasField("dim_value") and dims[1].dim_value != 1:
+        if len(dims) == 4 and dims[1].HasField("dim_value") and dims[1].dim_value not in _CHANNELS:
             raise ValueError(
                 f"{name}: {kind} {value.name} has {dims[1].dim_value} channels; {_CONTRACT}"
             )
+    types = [_type_name(value) for _, value in ends]
+    if types[0] != types[1]:
+        raise ValueError(f"{name} turns {types[0]} into {types[1]}; {_CONTRACT}")
     del graph.input[:]
     graph.input.extend(inputs)
+
+
+def _type_name(value: onnx.ValueInfoProto) -> str:
+    return str(TensorProto.DataType.Name(value.type.tensor_type.elem_type)).lower()
+
+
+def _from_bytes(graph: onnx.GraphProto, name: str) -> None:
+    """Make the ends of a graph of bytes floats in [0, 1]; clamping and rounding at its end go."""
+    source, target = graph.input[0], graph.output[0]
+    if source.type.tensor_type.elem_type != TensorProto.UINT8:
+        return
+    peak = add_constant(graph, "bytes.peak", np.array(PEAK, np.float32))
+    for node in consumers(graph)[source.name]:
+        if node.op_type != "Cast" or attributes(node)["to"] != TensorProto.FLOAT:
+            raise ValueError(
+                f"{name}: {node.op_type} {node.name} reads bytes; a Cast to float must come first"
+            )
+        node.CopyFrom(helper.make_node("Mul", [source.name, peak], list(node.output), node.name))
+    writers, readers = producers(graph), consumers(graph)
+    last = writers.get(target.name)
+    if last is None or last.op_type != "Cast":
+        raise ValueError(f"{name}: output {target.name} comes from no Cast of grey levels to bytes")
+    levels = last.input[0]
+    while levels in writers and _is_rounding(graph, writers[levels]) and len(readers[levels]) == 1:
+        levels = writers[levels].input[0]
+    last.CopyFrom(helper.make_node("Div", [levels, peak], [target.name], last.name))
+    for value in (source, target):
+        value.type.tensor_type.elem_type = TensorProto.FLOAT
+
+
+def _is_rounding(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
+    """Rounding, or clamping to 0..255."""
+    arrays = constants(graph)
+    limits = [float(arrays[n].reshape(-1)[0]) for n in node.input[1:] if n in arrays]
+    return node.op_type == "Round" or (node.op_type == "Clip" and limits == [0.0, PEAK])
+
+
+def _samples(graph: onnx.GraphProto) -> int:
+    """Channels of the picture: what the input says, or what the first convolution reads."""
+    dims = graph.input[0].type.tensor_type.shape.dim
+    if dims[1].HasField("dim_value"):
+        return int(dims[1].dim_value)
+    weights = {tensor.name: tensor.dims for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Conv" and node.input[1] in weights:
+            groups = int(attributes(node).get("group", 1))
+            samples = int(weights[node.input[1]][1]) * groups
+            return samples if samples in _CHANNELS else 1
+    return 1
 
 
 def _at_our_opset(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
@@ -156,8 +256,9 @@ def _rename_ends(graph: onnx.GraphProto) -> None:
         node.output[:] = [new_names.get(name, name) for name in node.output]
     for tensor in graph.initializer:
         tensor.name = new_names.get(tensor.name, tensor.name)
-    sizes_in: list[str | int | None] = ["batch", 1, "height", "width"]
-    sizes_out: list[str | int | None] = ["batch", 1, "sr_height", "sr_width"]
+    samples = _samples(graph)
+    sizes_in: list[str | int | None] = ["batch", samples, "height", "width"]
+    sizes_out: list[str | int | None] = ["batch", samples, "sr_height", "sr_width"]
     graph.input[0].CopyFrom(helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, sizes_in))
     graph.output[0].CopyFrom(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, sizes_out))
     del graph.value_info[:]
@@ -167,17 +268,18 @@ def _measured_scale(run: GraphRunner, name: str) -> int:
     found = set()
     for height, width in ((16, 20), (23, 17)):
         try:
-            shape = run(_test_picture(height, width)).shape
+            shape = run(_test_picture(run, height, width)).shape
         except ValueError as error:
             raise ValueError(
                 f"{name} does not run on a {width}x{height} picture, so its sizes are not free: "
                 f"{error}"
             ) from error
         scale = shape[-1] // width
-        if scale not in SCALES or shape != (1, 1, scale * height, scale * width):
+        if scale not in SCALES or shape != (1, run.samples, scale * height, scale * width):
+            samples = run.samples
             raise ValueError(
-                f"{name} turns [1, 1, {height}, {width}] into {list(shape)}; "
-                f"[1, 1, s*{height}, s*{width}] with s in {SCALES} is needed"
+                f"{name} turns [1, {samples}, {height}, {width}] into {list(shape)}; "
+                f"[1, {samples}, s*{height}, s*{width}] with s in {SCALES} is needed"
             )
         found.add(scale)
     if len(found) > 1:
@@ -186,7 +288,8 @@ def _measured_scale(run: GraphRunner, name: str) -> int:
 
 
 def _check_batches(run: GraphRunner, name: str) -> None:
-    first, second = _test_picture(18, 21), _test_picture(18, 21)[:, :, ::-1].copy()
+    first = _test_picture(run, 18, 21)
+    second = first[:, :, ::-1].copy()
     try:
         both = run(np.concatenate([first, second]))
     except ValueError as error:
@@ -197,10 +300,10 @@ def _check_batches(run: GraphRunner, name: str) -> None:
 
 
 def _check_range(run: GraphRunner, scale: int, name: str) -> None:
-    lr = _test_picture(48, 56)
+    lr = _test_picture(run, 48, 56)
     sr = run(lr)
-    blocks = sr.reshape(48, scale, 56, scale).mean(axis=(1, 3))
-    error = float(np.abs(blocks - lr[0, 0]).mean())
+    blocks = sr[0].reshape(-1, 48, scale, 56, scale).mean(axis=(2, 4))
+    error = float(np.abs(blocks - lr[0]).mean())
     if not np.isfinite(error) or error > 0.1 or sr.min() < -0.5 or sr.max() > 1.5:
         raise ValueError(
             f"{name} does not return its input upscaled: on a test picture in [0, 1] the result "
@@ -209,11 +312,12 @@ def _check_range(run: GraphRunner, scale: int, name: str) -> None:
         )
 
 
-def _test_picture(height: int, width: int) -> NDArray[np.float32]:
-    """A shaded wave with an edge, [1, 1, H, W] in [0, 1]."""
+def _test_picture(run: GraphRunner, height: int, width: int) -> NDArray[np.float32]:
+    """A shaded wave with an edge, [1, C, H, W] in [0, 1], in colour for three channels."""
     y, x = np.mgrid[0:height, 0:width]
-    plane = 0.5 + 0.25 * np.sin(x / 4.0 + y / 6.0) + 0.2 * (x > width // 2)
-    return np.asarray(plane[None, None], np.float32)
+    waves = [0.25 * np.sin(x / (4.0 + channel) + y / 6.0) for channel in range(run.samples)]
+    picture = 0.5 + np.stack(waves) + 0.2 * (x > width // 2)
+    return np.asarray(picture[None], np.float32)
 
 
 def _reach(run: GraphRunner, scale: int, centre: int, seed: int) -> int:
@@ -223,13 +327,13 @@ def _reach(run: GraphRunner, scale: int, centre: int, seed: int) -> int:
     changes show paths through operators that drop NaN.
     """
     rng = np.random.default_rng(seed)
-    picture = rng.random((1, 1, 2 * centre + 1, 2 * centre + 1), dtype=np.float32)
+    picture = rng.random((1, run.samples, 2 * centre + 1, 2 * centre + 1), dtype=np.float32)
     before = run(picture)
     changed = np.zeros(before.shape[2:], dtype=bool)
     for value in (np.nan, 2.0, -1.0, 1e3, -1e3):
         other: NDArray[Any] = picture.copy()
-        other[0, 0, centre, centre] = value
-        changed |= run(other)[0, 0] != before[0, 0]
+        other[0, :, centre, centre] = value
+        changed |= (run(other)[0] != before[0]).any(axis=0)
     if not changed.any():
         return 0
     rows, columns = np.nonzero(changed)

@@ -33,6 +33,7 @@ class BuildPlan:
     is_overwriting: bool = False
     has_html: bool = True
     threads: int = 0
+    channels: str = "y"
     offers_bf16: bool = False
 
     @property
@@ -56,7 +57,7 @@ class BuildPlan:
         gates = ", ".join(f"{p} {self.max_drop[p]:g} dB" for p in self.precisions if p != "fp32")
         frames = str(self.calibration) if self.calibration else "the built-in frames"
         return [
-            f"model        {self.model} x{self.scale}",
+            f"model        {self.model} x{self.scale}{', RGB' if self.channels == 'rgb' else ''}",
             f"source       {self.source}",
             f"precisions   {', '.join(self.precisions)} (default {self.default_precision})",
             f"calibration  {frames}; every 4th picture held out for the gate",

@@ -2,8 +2,9 @@
 
 Activations are symmetric per tensor; weights are symmetric per output channel and stored in INT8
 behind a DequantizeLinear alone; zero points are 0, biases float32. Nothing stands between a
-convolution and its PReLU and nothing on the tail's output, so an engine can fuse convolution,
-activation and the next quantisation. The fixed base, the addition, clip and round keep float32.
+convolution and its activation and nothing on the tail's output, so an engine can fuse convolution,
+activation and the next quantisation. Additions and concatenations keep float32, so that a residual
+stream is not rounded from block to block; so do the fixed base, attention, clip and round.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from export.graph import (
+    Names,
     add_constant,
     attributes,
-    constants,
     copy_of,
     enlarging_head,
     finish,
-    fresh_name,
+    path_flags,
     producers,
     residual_convolutions,
 )
@@ -32,26 +33,45 @@ PEAK = 255.0
 _MIDDLE = 128.0
 
 
+def quantizable_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The learnt convolutions that INT8 may take, in order.
+
+    One that no learnt convolution comes before reads the picture. Where it reads the very grey
+    levels, 256 of them are kept; where a mean was subtracted from them, INT8 would round the
+    picture itself to half as many, and the convolution stays float.
+    """
+    has_before = {
+        node.output[0]: before
+        for node, (before, _) in zip(graph.node, path_flags(graph), strict=True)
+    }
+    first = _picture_readers(graph)
+    return [
+        node
+        for node in residual_convolutions(graph)
+        if has_before[node.output[0]] or node.output[0] in first
+    ]
+
+
 def quantizable_convs(model: onnx.ModelProto) -> list[str]:
-    """Names of the convolutions of the learnt path, in order."""
-    return [node.name for node in residual_convolutions(model.graph)]
+    """Names of the convolutions that INT8 may take, in order."""
+    return [node.name for node in quantizable_nodes(model.graph)]
 
 
 def quantizable_tensors(model: onnx.ModelProto) -> list[str]:
-    """Activations that need a range: the input of each learnt convolution but the first.
+    """Activations that need a range: the input of each such convolution but the first.
 
     The first reads the picture, whose 256 levels are kept exactly at a fixed scale; where it is
     enlarged first, the enlargement is rounded to those levels.
     """
     graph = model.graph
     first = _picture_readers(graph)
-    names = [n.input[0] for n in residual_convolutions(graph) if n.output[0] not in first]
+    names = [n.input[0] for n in quantizable_nodes(graph) if n.output[0] not in first]
     return list(dict.fromkeys(names))
 
 
 def quantizable_weights(model: onnx.ModelProto) -> list[str]:
-    """Weights of the learnt convolutions, by name, in order."""
-    return list(dict.fromkeys(n.input[1] for n in residual_convolutions(model.graph)))
+    """Weights of such convolutions, by name, in order."""
+    return list(dict.fromkeys(n.input[1] for n in quantizable_nodes(model.graph)))
 
 
 def quantize(
@@ -63,24 +83,23 @@ def quantize(
     ``keep_float`` (activations or weights) stay float32. Raises ValueError if a range is missing
     or not positive, or if the picture reaches a convolution in a way that is not understood.
     """
-    for name in quantizable_tensors(model):
-        if name not in keep_float and not ranges.get(name, 0.0) > 0:
-            raise ValueError(f"tensor {name} has no positive range; calibrate it or keep it float")
     model = copy_of(model)
     graph = model.graph
-    first = _picture_readers(graph)
-    pairs: dict[str, str] = {}
-    for node in residual_convolutions(graph):
+    first, nodes = _picture_readers(graph), quantizable_nodes(graph)
+    for node in nodes:
+        name = node.input[0]
+        is_calibrated = node.output[0] in first or name in keep_float or ranges.get(name, 0.0) > 0
+        if not is_calibrated:
+            raise ValueError(f"tensor {name} has no positive range; calibrate it or keep it float")
         if node.op_type != "Conv":
             raise ValueError(f"{node.op_type} {node.name} cannot be quantised; rewrite it first")
+    inserter = _Inserter(graph, keep_float)
+    for node in nodes:
         if node.output[0] in first:
-            _shift_picture(graph, node, first[node.output[0]], keep_float=keep_float)
-        elif node.input[0] not in keep_float:
-            name = node.input[0]
-            if name not in pairs:
-                pairs[name] = _pair(graph, name, np.float32(ranges[name] / LEVELS))
-            node.input[0] = pairs[name]
-        _quantize_weight(graph, node, keep_float)
+            inserter.shift_picture(node, first[node.output[0]])
+        else:
+            inserter.quantize_input(node, ranges)
+        inserter.quantize_weight(node)
     return finish(model)
 
 
@@ -89,7 +108,7 @@ def _picture_readers(graph: onnx.GraphProto) -> dict[str, float]:
 
     The value is the factor on the grey levels.
     """
-    writers, arrays = producers(graph), constants(graph)
+    writers, tensors = producers(graph), {tensor.name: tensor for tensor in graph.initializer}
     head = enlarging_head(graph)
     picture = head[-1].output[0] if head else graph.input[0].name
     found = {}
@@ -99,21 +118,21 @@ def _picture_readers(graph: onnx.GraphProto) -> dict[str, float]:
             writer = writers[tensor]
             if writer.op_type == "Cast":
                 tensor = writer.input[0]
-            elif writer.op_type in ("Mul", "Div") and _scalar(arrays, writer.input[1]) is not None:
-                value = _scalar(arrays, writer.input[1])
-                assert value is not None
-                factor = factor * value if writer.op_type == "Mul" else factor / value
-                tensor = writer.input[0]
-            else:
+                continue
+            value = _scalar(tensors, writer.input[1]) if writer.op_type in ("Mul", "Div") else None
+            if value is None:
                 break
+            factor = factor * value if writer.op_type == "Mul" else factor / value
+            tensor = writer.input[0]
         if tensor == picture:
             found[node.output[0]] = factor
     return found
 
 
-def _scalar(arrays: dict[str, NDArray[Any]], name: str) -> float | None:
-    values = arrays.get(name)
-    return float(values.reshape(-1)[0]) if values is not None and values.size == 1 else None
+def _scalar(tensors: dict[str, onnx.TensorProto], name: str) -> float | None:
+    if name not in tensors or np.prod(tensors[name].dims, dtype=int) != 1:
+        return None
+    return float(numpy_helper.to_array(tensors[name]).reshape(-1)[0])
 
 
 def _grey_levels(graph: onnx.GraphProto, tensor: str) -> str:
@@ -124,109 +143,124 @@ def _grey_levels(graph: onnx.GraphProto, tensor: str) -> str:
     return tensor
 
 
-def _shift_picture(
-    graph: onnx.GraphProto, node: onnx.NodeProto, factor: float, *, keep_float: frozenset[str]
-) -> None:
-    """Feed (x - 128) / 255 at scale 1/255, which keeps all 256 levels, padded with -128/255.
+class _Inserter:
+    """Adds pairs to a graph in place, but for tensors that stay float."""
 
-    The weights take in ``factor`` and the bias what the shift removes, so the float function is
-    unchanged. -128/255 in the shifted picture is the zero that the network pads with.
-    """
-    grey = _grey_levels(graph, node.input[0])
-    if grey in keep_float:
-        return
-    arrays = constants(graph)
-    weight = arrays[node.input[1]].astype(np.float64) * (factor * PEAK)
-    bias = arrays[node.input[2]] if len(node.input) > 2 and node.input[2] else 0.0
-    bias = bias + (_MIDDLE / PEAK) * weight.sum(axis=(1, 2, 3))
-    stem = node.input[1]
-    node.input[1] = add_constant(graph, f"{stem}.unit", weight.astype(np.float32))
-    del node.input[2:]
-    node.input.append(add_constant(graph, f"{stem}.shifted_bias", bias.astype(np.float32)))
-    tensor = _binary(graph, "Sub", grey, _MIDDLE, "shifted")
-    tensor = _binary(graph, "Mul", tensor, 1 / PEAK, "unit")
-    tensor = _pad(graph, node, tensor)
-    node.input[0] = _pair(graph, tensor, np.float32(1 / PEAK))
+    def __init__(self, graph: onnx.GraphProto, keep_float: frozenset[str]) -> None:
+        self.graph, self.keep_float = graph, keep_float
+        self._names = Names(graph)
+        self._tensors = {tensor.name: tensor for tensor in graph.initializer}
+        self._pairs: dict[str, str] = {}
 
+    def shift_picture(self, node: onnx.NodeProto, factor: float) -> None:
+        """Feed (x - 128) / 255 at scale 1/255, which keeps all 256 levels, padded with -128/255.
 
-def _pad(graph: onnx.GraphProto, node: onnx.NodeProto, tensor: str) -> str:
-    """Move the convolution's padding into a Pad with the value of black; returns its output."""
-    options = attributes(node)
-    if options.get("auto_pad", b"NOTSET") != b"NOTSET":
-        raise ValueError(f"convolution {node.name} pads by auto_pad; explicit pads are needed")
-    pads = list(options.get("pads", [0, 0, 0, 0]))
-    if not any(pads):
-        return tensor
-    kept = [a for a in node.attribute if a.name != "pads"]
-    del node.attribute[:]
-    node.attribute.extend(kept)
-    top, left, bottom, right = pads
-    amounts = add_constant(
-        graph, f"{tensor}.pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
-    )
-    black = add_constant(graph, f"{tensor}.black", np.asarray(-_MIDDLE / PEAK, np.float32))
-    padded = fresh_name(graph, f"{tensor}.padded")
-    graph.node.append(helper.make_node("Pad", [tensor, amounts, black], [padded], padded))
-    return padded
+        The weights take in ``factor`` and the bias what the shift removes, so the float function is
+        unchanged. -128/255 in the shifted picture is the zero that the network pads with.
+        """
+        grey = _grey_levels(self.graph, node.input[0])
+        if grey in self.keep_float:
+            return
+        weight = self._array(node.input[1]).astype(np.float64) * (factor * PEAK)
+        bias = self._array(node.input[2]) if len(node.input) > 2 and node.input[2] else 0.0
+        bias = bias + (_MIDDLE / PEAK) * weight.sum(axis=(1, 2, 3))
+        stem = node.input[1]
+        node.input[1] = self._constant(f"{stem}.unit", weight.astype(np.float32))
+        del node.input[2:]
+        node.input.append(self._constant(f"{stem}.shifted_bias", bias.astype(np.float32)))
+        tensor = self._binary("Sub", grey, _MIDDLE, "shifted")
+        tensor = self._binary("Mul", tensor, 1 / PEAK, "unit")
+        tensor = self._pad(node, tensor)
+        node.input[0] = self._pair(tensor, np.float32(1 / PEAK))
 
+    def quantize_input(self, node: onnx.NodeProto, ranges: dict[str, float]) -> None:
+        """A pair on the activation, one for all convolutions that read it."""
+        name = node.input[0]
+        if name in self.keep_float:
+            return
+        if name not in self._pairs:
+            self._pairs[name] = self._pair(name, np.float32(ranges[name] / LEVELS))
+        node.input[0] = self._pairs[name]
 
-def _binary(graph: onnx.GraphProto, kind: str, tensor: str, value: float, suffix: str) -> str:
-    constant = add_constant(graph, f"{tensor}.{suffix}_by", np.asarray(value, np.float32))
-    result = fresh_name(graph, f"{tensor}.{suffix}")
-    graph.node.append(helper.make_node(kind, [tensor, constant], [result], result))
-    return result
+    def quantize_weight(self, node: onnx.NodeProto) -> None:
+        """Store the weight in INT8, one scale per output channel, behind a DequantizeLinear."""
+        name = node.input[1]
+        if name.removesuffix(".unit") in self.keep_float or name in self.keep_float:
+            return
+        weight = self._array(name)
+        largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
+        scales = (np.maximum(largest, np.finfo(np.float32).tiny * 1e4) / LEVELS).astype(np.float32)
+        levels = np.rint(weight / scales.reshape(-1, 1, 1, 1)).clip(-LEVELS, LEVELS).astype(np.int8)
+        stored = self._constant(f"{name}.int8", levels)
+        node.input[1] = self._dequantized(stored, name, self._scale_of(name, scales), axis=0)
 
+    def _pad(self, node: onnx.NodeProto, tensor: str) -> str:
+        """Move the convolution's padding into a Pad with the value of black; returns its output."""
+        options = attributes(node)
+        if options.get("auto_pad", b"NOTSET") != b"NOTSET":
+            raise ValueError(f"convolution {node.name} pads by auto_pad; explicit pads are needed")
+        pads = list(options.get("pads", [0, 0, 0, 0]))
+        if not any(pads):
+            return tensor
+        kept = [a for a in node.attribute if a.name != "pads"]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+        top, left, bottom, right = pads
+        amounts = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
+        black = np.asarray(-_MIDDLE / PEAK, np.float32)
+        names = self._constant(f"{tensor}.pads", amounts), self._constant(f"{tensor}.black", black)
+        padded = self._names.fresh(f"{tensor}.padded")
+        self.graph.node.append(helper.make_node("Pad", [tensor, *names], [padded], padded))
+        return padded
 
-def _quantize_weight(
-    graph: onnx.GraphProto, node: onnx.NodeProto, keep_float: frozenset[str]
-) -> None:
-    """Store the weight in INT8, one scale per output channel, behind a DequantizeLinear."""
-    name = node.input[1]
-    if name.removesuffix(".unit") in keep_float or name in keep_float:
-        return
-    weight = constants(graph)[name]
-    largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
-    scales = (np.maximum(largest, np.finfo(np.float32).tiny * 1e4) / LEVELS).astype(np.float32)
-    levels = np.rint(weight / scales.reshape(-1, 1, 1, 1)).clip(-LEVELS, LEVELS).astype(np.int8)
-    stored = add_constant(graph, f"{name}.int8", levels)
-    node.input[1] = _dequantized(graph, stored, name, _scale_of(graph, name, scales), axis=0)
+    def _binary(self, kind: str, tensor: str, value: float, suffix: str) -> str:
+        constant = self._constant(f"{tensor}.{suffix}_by", np.asarray(value, np.float32))
+        result = self._names.fresh(f"{tensor}.{suffix}")
+        self.graph.node.append(helper.make_node(kind, [tensor, constant], [result], result))
+        return result
 
-
-def _pair(graph: onnx.GraphProto, tensor: str, scale: np.float32) -> str:
-    """Quantise and dequantise ``tensor`` with one scale; returns the dequantised tensor."""
-    scale_and_zero = _scale_of(graph, tensor, scale)
-    quantized = fresh_name(graph, f"{tensor}.int8")
-    graph.node.append(
-        helper.make_node("QuantizeLinear", [tensor, *scale_and_zero], [quantized], quantized)
-    )
-    return _dequantized(graph, quantized, tensor, scale_and_zero)
-
-
-def _scale_of(graph: onnx.GraphProto, tensor: str, scale: Any) -> tuple[str, str]:
-    """Names of new constants: the scale, and a zero point 0 of its shape."""
-    scales = np.asarray(scale, np.float32)
-    return (
-        add_constant(graph, f"{tensor}.scale", scales),
-        add_constant(graph, f"{tensor}.zero_point", np.zeros(scales.shape, np.int8)),
-    )
-
-
-def _dequantized(
-    graph: onnx.GraphProto,
-    quantized: str,
-    tensor: str,
-    scale_and_zero: tuple[str, str],
-    *,
-    axis: int | None = None,
-) -> str:
-    result = fresh_name(graph, f"{tensor}.dequantized")
-    options: dict[str, Any] = {} if axis is None else {"axis": axis}
-    graph.node.append(
-        helper.make_node(
-            "DequantizeLinear", [quantized, *scale_and_zero], [result], result, **options
+    def _pair(self, tensor: str, scale: np.float32) -> str:
+        """Quantise and dequantise ``tensor`` with one scale; returns the dequantised tensor."""
+        scale_and_zero = self._scale_of(tensor, scale)
+        quantized = self._names.fresh(f"{tensor}.int8")
+        self.graph.node.append(
+            helper.make_node("QuantizeLinear", [tensor, *scale_and_zero], [quantized], quantized)
         )
-    )
-    return result
+        return self._dequantized(quantized, tensor, scale_and_zero)
+
+    def _scale_of(self, tensor: str, scale: Any) -> tuple[str, str]:
+        """Names of new constants: the scale, and a zero point 0 of its shape."""
+        scales = np.asarray(scale, np.float32)
+        return (
+            self._constant(f"{tensor}.scale", scales),
+            self._constant(f"{tensor}.zero_point", np.zeros(scales.shape, np.int8)),
+        )
+
+    def _dequantized(
+        self,
+        quantized: str,
+        tensor: str,
+        scale_and_zero: tuple[str, str],
+        *,
+        axis: int | None = None,
+    ) -> str:
+        result = self._names.fresh(f"{tensor}.dequantized")
+        options: dict[str, Any] = {} if axis is None else {"axis": axis}
+        self.graph.node.append(
+            helper.make_node(
+                "DequantizeLinear", [quantized, *scale_and_zero], [result], result, **options
+            )
+        )
+        return result
+
+    def _array(self, name: str) -> NDArray[Any]:
+        values: NDArray[Any] = numpy_helper.to_array(self._tensors[name])
+        return values
+
+    def _constant(self, wish: str, values: NDArray[Any]) -> str:
+        name = add_constant(self.graph, wish, values, self._names)
+        self._tensors[name] = self.graph.initializer[-1]
+        return name
 
 
 def int8_share(model: onnx.ModelProto) -> dict[str, bool]:

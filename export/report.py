@@ -18,7 +18,7 @@ from export.native_pack import NativeModel, Unpacked
 from export.plan import BuildPlan
 from export.provenance import git_commit, library_versions
 from export.source import Source
-from export.verify import Layer, Plane, Quality, mean, signless
+from export.verify import Layer, Picture, Quality, mean, signless
 from runtime.manifest import FileEntry
 
 CPU_NOTE = (
@@ -28,6 +28,10 @@ CPU_NOTE = (
 SCORE_NOTE = (
     "Scores compare 8-bit luminance with 8-bit luminance, so they lie slightly below those of a "
     "checkpoint run in float."
+)
+RGB_SCORE_NOTE = (
+    "Scores compare the luminance of 8-bit RGB pictures with that of the originals, as the papers "
+    "of RGB networks do."
 )
 
 
@@ -53,12 +57,15 @@ class BuildFacts:
 def report_of(facts: BuildFacts, files: Mapping[str, FileEntry], size: int) -> dict[str, Any]:
     """The content of report.json."""
     plan, int8 = facts.plan, facts.int8
+    note = RGB_SCORE_NOTE if facts.source.spec.channels == "rgb" else SCORE_NOTE
     return {
         "bundle": plan.out.name,
         "built": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "model": plan.model,
         "scale": plan.scale,
+        "channels": facts.source.spec.channels,
         "receptive_field_radius": facts.source.spec.receptive_field_radius,
+        "tileable": facts.source.spec.tileable,
         "precisions": list(plan.precisions),
         "graphs": list(plan.graphs),
         "default_precision": plan.default_precision,
@@ -82,7 +89,7 @@ def report_of(facts: BuildFacts, files: Mapping[str, FileEntry], size: int) -> d
         "files": {name: asdict(entry) for name, entry in files.items()},
         "bytes": size,
         "provenance": _provenance(facts),
-        "notes": [SCORE_NOTE, CPU_NOTE] if int8 else [SCORE_NOTE],
+        "notes": [note, CPU_NOTE] if int8 else [note],
     }
 
 
@@ -222,10 +229,11 @@ def _crop_values(crop: Crop) -> dict[str, Any]:
     }
 
 
-def _picture_uri(pixels: Plane) -> str:
+def _picture_uri(pixels: Picture) -> str:
     import cv2
 
-    encoded, data = cv2.imencode(".png", pixels)
+    bgr = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    encoded, data = cv2.imencode(".png", bgr)
     assert encoded
     return _data_uri("image/png", data.tobytes())
 

@@ -1,9 +1,10 @@
-"""Which tensors must stay float for INT8 to keep its quality, found by measuring."""
+"""What INT8 costs, and what must stay float for it to keep its quality, found by measuring."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -12,6 +13,77 @@ class KeptTensor:
 
     tensor: str
     drop_db: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighbouring layers, and the PSNR loss of the network if they alone are quantised, in dB."""
+
+    layers: tuple[str, ...]
+    drop_db: float
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return title_of(self.layers)
+
+
+def title_of(layers: Sequence[str]) -> str:
+    """The name of a layer, or the first and last of several and how many they are."""
+    return layers[0] if len(layers) == 1 else f"{layers[0]} to {layers[-1]} ({len(layers)} layers)"
+
+
+def group_drops(
+    layers: Sequence[str], drop_of: Callable[[Sequence[str]], float], comparisons: int
+) -> list[Group]:
+    """The loss of each layer alone or, for more of them than ``comparisons``, of groups.
+
+    Half of the comparisons goes into groups of equal length, in the order of the network; the rest
+    halves those again and again that lose most. ``drop_of`` measures the loss in dB with some
+    layers alone quantised.
+    """
+    if len(layers) <= comparisons:
+        return [Group((layer,), drop_of([layer])) for layer in layers]
+    count = max(1, comparisons // 2)
+    bounds = [index * len(layers) // count for index in range(count + 1)]
+    groups = [_measured(layers[start:stop], drop_of) for start, stop in pairwise(bounds)]
+    for _ in range((comparisons - count) // 2):
+        index = max(
+            range(len(groups)), key=lambda i: (len(groups[i].layers) > 1, groups[i].drop_db)
+        )
+        whole = groups[index].layers
+        middle = (len(whole) + 1) // 2
+        halves = whole[:middle], whole[middle:]
+        groups[index : index + 1] = [_measured(part, drop_of) for part in halves]
+    return groups
+
+
+def _measured(layers: Sequence[str], drop_of: Callable[[Sequence[str]], float]) -> Group:
+    return Group(tuple(layers), drop_of(layers))
+
+
+def ranked_groups(groups: Sequence[Group], cost_of: Callable[[str], float]) -> list[Group]:
+    """Those that gain most for what keeping them in float costs come first."""
+    return sorted(groups, key=lambda g: -g.drop_db / sum(cost_of(layer) for layer in g.layers))
+
+
+def fewest_groups(
+    ranked: Sequence[Group], drop_of: Callable[[Sequence[str]], float], *, budget_db: float
+) -> list[Group]:
+    """The first groups to keep float so that the loss is within ``budget_db``, as few as needed.
+
+    Found by halving, so with few measurements. ``drop_of`` measures the loss in dB with some layers
+    kept float; keeping all of them must be enough.
+    """
+    low, high = 0, len(ranked)
+    while high - low > 1:
+        middle = (low + high) // 2
+        layers = [layer for group in ranked[:middle] for layer in group.layers]
+        if drop_of(layers) <= budget_db:
+            high = middle
+        else:
+            low = middle
+    return list(ranked[:high])
 
 
 def find_float_tensors(

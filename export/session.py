@@ -8,11 +8,15 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from calibration.activations import batch_of
 from export.graph import encode
 
 
 class GraphRunner:
-    """A loaded one-input, one-output graph; raises ValueError if ONNX Runtime refuses it."""
+    """A loaded one-input, one-output graph; raises ValueError if ONNX Runtime refuses it.
+
+    ``samples`` is the number of channels that it takes.
+    """
 
     def __init__(self, model: onnx.ModelProto | bytes, *, threads: int = 0) -> None:
         import onnxruntime
@@ -27,10 +31,11 @@ class GraphRunner:
             )
         except Exception as error:  # ONNX Runtime's own classes derive from Exception alone
             raise ValueError(f"ONNX Runtime refuses the graph: {one_line(error)}") from error
-        self._input = self._session.get_inputs()[0].name
+        end = self._session.get_inputs()[0]
+        self._input, self.samples = end.name, end.shape[1]
 
     def __call__(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """[N, 1, H, W] in, the graph's output for it."""
+        """[N, C, H, W] in, the graph's output for it."""
         try:
             (result,) = self._session.run(None, {self._input: batch})
         except Exception as error:  # as above
@@ -38,10 +43,10 @@ class GraphRunner:
             raise ValueError(f"the graph fails on {shape} input: {one_line(error)}") from error
         return np.asarray(result)
 
-    def plane(self, plane: NDArray[Any]) -> NDArray[Any]:
-        """One HxW plane in, one out."""
-        result: NDArray[Any] = self(plane[None, None])[0, 0]
-        return result
+    def picture(self, picture: NDArray[Any]) -> NDArray[Any]:
+        """One HxW plane or HxWx3 picture in, one out."""
+        result = self(batch_of(picture))[0]
+        return result[0] if picture.ndim == 2 else np.ascontiguousarray(np.moveaxis(result, 0, -1))
 
 
 def one_line(error: Exception) -> str:
@@ -58,8 +63,8 @@ def largest_difference(first: NDArray[Any], second: NDArray[Any]) -> float:
     return float(difference.max(initial=0.0))
 
 
-def random_planes(seed: int = 0) -> list[NDArray[np.float32]]:
-    """Test inputs in [0, 1]: odd sizes, a single pixel, a batch of two."""
+def random_planes(samples: int = 1, seed: int = 0) -> list[NDArray[np.float32]]:
+    """Test inputs of ``samples`` channels in [0, 1]: odd sizes, a single pixel, a batch of two."""
     rng = np.random.default_rng(seed)
-    shapes = [(1, 1, 37, 45), (2, 1, 24, 16), (1, 1, 1, 1)]
+    shapes = [(1, samples, 37, 45), (2, samples, 24, 16), (1, samples, 1, 1)]
     return [rng.random(shape, dtype=np.float32) for shape in shapes]

@@ -57,5 +57,5 @@ def _versions(model: onnx.ModelProto) -> tuple[int, int]:
 
 def _difference(model: onnx.ModelProto, simplified: onnx.ModelProto) -> float:
     before, after = GraphRunner(model, threads=1), GraphRunner(simplified, threads=1)
-    batches = [np.rint(batch * 255) for batch in random_planes()]
+    batches = [np.rint(batch * 255) for batch in random_planes(before.samples)]
     return max(largest_difference(before(batch), after(batch)) for batch in batches)

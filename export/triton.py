@@ -118,7 +118,7 @@ def config_text(
         "dynamic_batching { }",
     ]
     if tensorrt is not None:
-        lines += _accelerator(lr.name, precision, *tensorrt)
+        lines += _accelerator(lr, precision, *tensorrt)
     return "\n".join(lines) + "\n"
 
 
@@ -131,14 +131,15 @@ def _tensor(value: onnx.ValueInfoProto) -> str:
     return f'name: "{value.name}" data_type: {_TYPES[kind.elem_type]} dims: [ {shape} ]'
 
 
-def _accelerator(name: str, precision: str, width: int, height: int) -> list[str]:
+def _accelerator(lr: onnx.ValueInfoProto, precision: str, width: int, height: int) -> list[str]:
     """TensorRT for one frame size: without it an engine is built again for each size that comes."""
+    frame = f"{lr.type.tensor_type.shape.dim[1].dim_value}x{height}x{width}"
     parameters = {
         # Allows what the graph states by its casts and Q/DQ pairs; it chooses nothing by itself.
         "precision_mode": precision.upper(),
-        "trt_profile_min_shapes": f"{name}:1x1x{height}x{width}",
-        "trt_profile_opt_shapes": f"{name}:1x1x{height}x{width}",
-        "trt_profile_max_shapes": f"{name}:{LARGEST_BATCH}x1x{height}x{width}",
+        "trt_profile_min_shapes": f"{lr.name}:1x{frame}",
+        "trt_profile_opt_shapes": f"{lr.name}:1x{frame}",
+        "trt_profile_max_shapes": f"{lr.name}:{LARGEST_BATCH}x{frame}",
     }
     return [
         "optimization { execution_accelerators { gpu_execution_accelerator [ {",

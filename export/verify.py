@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from edge_sr.data.color import luma_from_rgb
 from edge_sr.data.resample import downscale, modcrop, upscale
 from edge_sr.metrics import psnr
 from export.errors import ParityError
@@ -21,16 +22,19 @@ from export.qdq import int8_share
 from export.session import GraphRunner, largest_difference, random_planes
 
 if TYPE_CHECKING:
-    from torch import nn
+    from edge_sr.models.network import Network
 
-Plane = NDArray[np.uint8]
-LumaUpscaler = Callable[[Plane], Plane]
+# HxW luminance, or HxWx3 RGB.
+Picture = NDArray[np.uint8]
+PictureUpscaler = Callable[[Picture], Picture]
 
 # Float32 sums in another order: a few units in the last place per layer, of values up to 1.
 PARITY_TOLERANCE = 1e-4
 RESPONSE_LIMIT = 50.0
 # The law of tiling on vendor float engines.
 TILED_LEVELS, TILED_SHARE = 1, 1e-4
+# What a window adds beyond its halos, in LR pixels.
+TILE_CORE = 24
 # INT8 rounds again and again: a sum that lies on the border of two levels may fall to either side.
 # In INT8 another order of additions may round an activation to the next level; where few levels
 # carry the picture, as in the paper's form, one more is more than a grey level.
@@ -39,11 +43,18 @@ NATIVE_SHARE = {"fp32": 1e-3, "int8": 1e-2}
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A picture kept from calibration: ground truth and its downscaled version."""
+    """A picture kept from calibration: ground truth and its downscaled version, both in 8 bit."""
 
     name: str
-    lr: Plane
-    hr: Plane
+    lr: Picture
+    hr: Picture
+
+    def centre(self, side: int) -> HeldOut:
+        """The centre of the picture, at most ``side`` LR pixels wide and high."""
+        scale = self.hr.shape[0] // self.lr.shape[0]
+        top, left = ((length - min(length, side)) // 2 for length in self.lr.shape[:2])
+        hr = self.hr[scale * top : scale * (top + side), scale * left : scale * (left + side)]
+        return HeldOut(self.name, self.lr[top : top + side, left : left + side], hr)
 
 
 @dataclass(frozen=True)
@@ -69,14 +80,14 @@ class TiledCheck:
     share: float
 
 
-def held_out_pairs(frames: Sequence[tuple[str, Plane]], scale: int) -> tuple[HeldOut, ...]:
+def held_out_pairs(frames: Sequence[tuple[str, Picture]], scale: int) -> tuple[HeldOut, ...]:
     """Pictures taken as HR and downscaled as the evaluation protocols do."""
     pairs: list[HeldOut] = []
-    for name, luma in frames:
-        hr = modcrop(luma, scale)
-        if min(hr.shape) < 4 * scale:
+    for name, frame in frames:
+        hr = modcrop(frame, scale)
+        if min(hr.shape[:2]) < 4 * scale:
             raise ValueError(
-                f"held-out picture {name} of {luma.shape[1]}x{luma.shape[0]} is too small "
+                f"held-out picture {name} of {frame.shape[1]}x{frame.shape[0]} is too small "
                 f"to measure at scale {scale}"
             )
         is_taken = any(pair.name == name for pair in pairs)
@@ -85,23 +96,46 @@ def held_out_pairs(frames: Sequence[tuple[str, Plane]], scale: int) -> tuple[Hel
     return tuple(pairs)
 
 
+def picture_psnr(sr: Picture, hr: Picture, scale: int) -> float:
+    """PSNR in dB of 8-bit pictures, ``scale`` pixels shaved.
+
+    RGB is compared on its luminance in float (protocol C of :mod:`edge_sr.metrics.protocols`).
+    """
+    if hr.ndim == 3:
+        return psnr(luma_from_rgb(sr), luma_from_rgb(hr), shave=scale)
+    return psnr(sr, hr, shave=scale)
+
+
 def picture_scores(
-    upscale_luma: LumaUpscaler, pairs: Sequence[HeldOut], scale: int
+    upscale_picture: PictureUpscaler, pairs: Sequence[HeldOut], scale: int
 ) -> dict[str, float]:
-    """PSNR in dB per held-out picture, ``scale`` pixels shaved."""
-    return {pair.name: psnr(upscale_luma(pair.lr), pair.hr, shave=scale) for pair in pairs}
+    """PSNR in dB per held-out picture."""
+    return {pair.name: picture_psnr(upscale_picture(pair.lr), pair.hr, scale) for pair in pairs}
+
+
+def bicubic_picture(lr: Picture, scale: int) -> Picture:
+    """MATLAB bicubic: luminance in its 8-bit mode, RGB in double precision as in protocol C."""
+    if lr.ndim == 2:
+        return np.asarray(upscale(lr, scale))
+    return levels_of(upscale(lr.astype(np.float64), scale))
 
 
 def bicubic_scores(pairs: Sequence[HeldOut], scale: int) -> dict[str, float]:
     """What plain bicubic reaches on the same pictures."""
-    return picture_scores(lambda lr: upscale(lr, scale), pairs, scale)
+    return picture_scores(lambda lr: bicubic_picture(lr, scale), pairs, scale)
+
+
+def levels_of(grey: NDArray[Any]) -> Picture:
+    """Grey levels as the byte graphs return them: clamped, rounded half to even."""
+    levels: Picture = np.rint(np.clip(grey, 0, 255)).astype(np.uint8)
+    return levels
 
 
 def graph_scores(
     twin: onnx.ModelProto, pairs: Sequence[HeldOut], scale: int, *, threads: int = 0
 ) -> dict[str, float]:
     """Scores of a float grey-level graph with the byte ends it will have in the bundle."""
-    return picture_scores(GraphRunner(with_uint8_io(twin), threads=threads).plane, pairs, scale)
+    return picture_scores(GraphRunner(with_uint8_io(twin), threads=threads).picture, pairs, scale)
 
 
 def quality_of(scores: Mapping[str, float], reference: Mapping[str, float]) -> Quality:
@@ -132,9 +166,11 @@ def check_response(model: onnx.ModelProto) -> float:
     """
     run, rng = GraphRunner(model, threads=1), np.random.default_rng(0)
     y, x = np.mgrid[0:48, 0:48]
-    noise = rng.random((48, 48))
-    planes = [noise, noise > 0.5, (y + x) % 2, y // 4 % 2 ^ x // 4 % 2]
-    answers = [run(plane.astype(np.float32)[None, None]) for plane in planes]
+    noise = rng.random((run.samples, 48, 48))
+    pictures = [noise, noise > 0.5, (y + x) % 2, y // 4 % 2 ^ x // 4 % 2]
+    answers = [
+        run(np.broadcast_to(picture, noise.shape).astype(np.float32)[None]) for picture in pictures
+    ]
     worst = max(max(-float(answer.min()), float(answer.max()) - 1) for answer in answers)
     if not worst <= RESPONSE_LIMIT:
         raise ParityError(
@@ -145,12 +181,12 @@ def check_response(model: onnx.ModelProto) -> float:
     return max(worst, 0.0)
 
 
-def check_torch_parity(network: nn.Module, model: onnx.ModelProto) -> float:
+def check_torch_parity(network: Network, model: onnx.ModelProto) -> float:
     """Largest difference of the exported graph from PyTorch in [0, 1]; ParityError above 1e-4."""
     import torch
 
     run, worst = GraphRunner(model, threads=1), 0.0
-    for batch in random_planes():
+    for batch in random_planes(run.samples):
         with torch.inference_mode():
             expected = network(torch.from_numpy(batch)).numpy()
         worst = max(worst, largest_difference(expected, run(batch)))
@@ -160,14 +196,14 @@ def check_torch_parity(network: nn.Module, model: onnx.ModelProto) -> float:
 def check_same(before: onnx.ModelProto, after: onnx.ModelProto, step: str) -> float:
     """Largest difference of two graphs in [0, 1]; ParityError above 1e-4."""
     first, second = GraphRunner(before, threads=1), GraphRunner(after, threads=1)
-    worst = max(largest_difference(first(x), second(x)) for x in random_planes())
+    worst = max(largest_difference(first(x), second(x)) for x in random_planes(first.samples))
     return _within(worst, PARITY_TOLERANCE, step, "the graph before")
 
 
 def check_grey_levels(before: onnx.ModelProto, twin: onnx.ModelProto) -> float:
     """Largest difference, in [0, 1], of a grey-level graph from the graph it came from."""
     first, second, worst = GraphRunner(before, threads=1), GraphRunner(twin, threads=1), 0.0
-    for batch in random_planes():
+    for batch in random_planes(first.samples):
         levels = np.rint(batch * np.float32(255))
         expected = first(levels / np.float32(255))
         worst = max(worst, largest_difference(expected, second(levels) / np.float32(255)))
@@ -185,13 +221,19 @@ def _within(measured: float, allowed: float, what: str, reference: str) -> float
 def check_tiled(
     bundle: Path, precision: str, pairs: Sequence[HeldOut], *, threads: int = 0
 ) -> TiledCheck:
-    """Tiled against whole frame through the runtime; ParityError beyond the law of tiling."""
+    """Tiled against whole frame through the runtime; ParityError beyond the law of tiling.
+
+    Where the receptive field is too large for the largest LR picture to be cut, the picture goes on
+    mirrored, just so far that there are two tiles on each axis.
+    """
     from runtime.manifest import read_manifest
     from runtime.upscaler import Upscaler
 
     radius = read_manifest(bundle).receptive_field_radius
-    tile_size = 2 * radius + 24
-    lr = max((pair.lr for pair in pairs), key=lambda plane: plane.size)
+    tile_size = 2 * radius + TILE_CORE
+    lr = max((pair.lr for pair in pairs), key=lambda picture: picture.size)
+    if min(lr.shape[:2]) <= tile_size:
+        lr = _mirrored(lr, tile_size + TILE_CORE)
     results: list[NDArray[Any]] = []
     for size in (0, tile_size):
         with Upscaler.open(
@@ -202,7 +244,7 @@ def check_tiled(
             tile_size=size,
             device="cpu",
         ) as upscaler:
-            results.append(upscaler.upscale_luma(lr).astype(np.int16))
+            results.append(upscaler.upscale(lr).astype(np.int16))
     difference = np.abs(results[0] - results[1])
     levels, share = int(difference.max()), float((difference > 0).mean())
     if levels > TILED_LEVELS or share > TILED_SHARE:
@@ -211,6 +253,13 @@ def check_tiled(
             f"on {share:.2%} of samples; at most {TILED_LEVELS} on {TILED_SHARE:.2%} is allowed"
         )
     return TiledCheck(tile_size, levels, share)
+
+
+def _mirrored(picture: Picture, side: int) -> Picture:
+    """A square of ``side`` pixels that begins with the picture."""
+    more = [(0, max(0, side - length)) for length in picture.shape[:2]]
+    whole = np.pad(picture, [*more, (0, 0)][: picture.ndim], mode="symmetric")
+    return np.ascontiguousarray(whole[:side, :side])
 
 
 def check_native(
@@ -249,9 +298,9 @@ def check_bytes(twin: onnx.ModelProto, pairs: Sequence[HeldOut], *, threads: int
     as_bytes = GraphRunner(with_uint8_io(twin), threads=threads)
     as_floats, worst = GraphRunner(twin, threads=threads), 0.0
     for pair in pairs:
-        grey = as_floats.plane(pair.lr.astype(np.float32))
+        grey = as_floats.picture(pair.lr.astype(np.float32))
         expected = np.rint(np.clip(grey, 0, 255))
-        worst = max(worst, largest_difference(as_bytes.plane(pair.lr), expected))
+        worst = max(worst, largest_difference(as_bytes.picture(pair.lr), expected))
     return int(_within(worst, TILED_LEVELS, "the byte graph", "its rounded float twin"))
 
 

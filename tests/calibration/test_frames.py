@@ -87,3 +87,36 @@ def test_only_the_centre_of_a_large_picture_is_used(tmp_path: Path) -> None:
         write_image(tmp_path / f"{name}.png", wide)
     frame = load_calibration_frames(tmp_path, scale=2).calibrate[0][1]
     np.testing.assert_array_equal(frame, wide[:, 188:1212])
+
+
+def test_rgb_frames_are_the_pictures_in_colour(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 2, height=66, width=70)
+    write_image(tmp_path / "01b.png", synthetic_luma(66, 70))
+    deep = read_image(tmp_path / "00.png").astype(np.uint16) * 257
+    write_image(tmp_path / "00b.png", deep)
+    frames = load_calibration_frames(tmp_path, scale=2, channels="rgb")
+    first, second, third = (frame for _, frame in frames.calibrate)
+    np.testing.assert_array_equal(first, read_image(tmp_path / "00.png"))
+    np.testing.assert_array_equal(second, first)
+    assert third.shape == (66, 70, 3)
+    ((name, held_out),) = frames.hold_out
+    assert name == "01b.png"
+    np.testing.assert_array_equal(held_out, np.dstack([synthetic_luma(66, 70)] * 3))
+    assert frames.digest != load_calibration_frames(tmp_path, scale=2).digest
+
+
+def test_video_gives_rgb_frames_by_its_own_matrix(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / "clip.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 80, "yuv444p"
+        stream.codec_context.colorspace, stream.codec_context.color_range = 6, 1
+        for _ in range(4):
+            planes = [np.full((80, 96), value, np.uint8) for value in (81, 90, 240)]
+            frame = av.VideoFrame.from_ndarray(np.stack(planes), format="yuv444p")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    frame = load_calibration_frames(tmp_path / "clip.mkv", scale=2, channels="rgb").calibrate[0][1]
+    assert frame.shape == (80, 96, 3)
+    # BT.601's limited-range red.
+    assert np.abs(frame.astype(int) - (255, 0, 0)).max() <= 2

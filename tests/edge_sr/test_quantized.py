@@ -43,7 +43,7 @@ def test_forward_is_the_exported_int8_graph(name: str, scale: int) -> None:
     ranges = observed_ranges(model, lr)
     twin = with_float_io(rewrite_deconvolution(export_onnx(model))[0])
     assert quantizable_tensors(twin) == activation_names(model)
-    expected = GraphRunner(quantize(twin, ranges)).plane((lr[0, 0] * 255).round().numpy())
+    expected = GraphRunner(quantize(twin, ranges)).picture((lr[0, 0] * 255).round().numpy())
     with torch.no_grad():
         sr = QuantizedFsrcnn(model, ranges)(lr)[0, 0] * 255
     difference = (sr - torch.from_numpy(expected)).abs()

@@ -51,9 +51,9 @@ def test_channels_get_like_ranges_and_the_picture_stays() -> None:
     assert spread(before[first]) > 20
     assert spread(after[first]) == pytest.approx(spread(before[first]) ** 0.25, rel=0.02)
     assert after[first].max() == pytest.approx(before[first].max(), rel=1e-3)
-    expected = GraphRunner(twin).plane(LUMA)
-    np.testing.assert_allclose(GraphRunner(result).plane(LUMA), expected, atol=0.01)
-    np.testing.assert_array_equal(GraphRunner(twin).plane(LUMA), expected)  # left alone
+    expected = GraphRunner(twin).picture(LUMA)
+    np.testing.assert_allclose(GraphRunner(result).picture(LUMA), expected, atol=0.01)
+    np.testing.assert_array_equal(GraphRunner(twin).picture(LUMA), expected)  # left alone
 
 
 def test_networks_and_graphs_are_equalised_alike() -> None:

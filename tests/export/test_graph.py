@@ -16,6 +16,7 @@ from export.graph import (
     fresh_name,
     producers,
     residual_convolutions,
+    spatial_flags,
 )
 
 
@@ -132,3 +133,76 @@ def test_readers_and_writers_of_a_tensor_are_found() -> None:
 def test_same_graph_gives_the_same_bytes() -> None:
     first, second = (graph_of([conv("lr", "w", "sr")], {"w": (1, 1, 1, 1)}) for _ in range(2))
     assert encode(first) == encode(second)
+
+
+def attention(kind: str) -> onnx.ModelProto:
+    """conv a -> x; x times what conv w makes of all of x's positions -> conv b."""
+    pooled = {
+        "pooling": [helper.make_node("GlobalAveragePool", ["x"], ["p"], "pool")],
+        "products": [
+            helper.make_node("Transpose", ["x"], ["t"], "turn", perm=[0, 1, 3, 2]),
+            helper.make_node("MatMul", ["x", "t"], ["p"], "product"),
+        ],
+    }[kind]
+    nodes = [
+        conv("lr", "w", "x"),
+        *pooled,
+        conv("p", "w", "weigh"),
+        helper.make_node("Sigmoid", ["weigh"], ["s"], "s"),
+        helper.make_node("Mul", ["x", "s"], ["y"], "y"),
+        conv("y", "w", "sr"),
+    ]
+    return graph_of(nodes, {"w": (1, 1, 1, 1)})
+
+
+@pytest.mark.parametrize("kind", ["pooling", "products"])
+def test_attention_is_not_on_the_spatial_path(kind: str) -> None:
+    graph = attention(kind).graph
+    spatial = [n.name for n, on in zip(graph.node, spatial_flags(graph), strict=True) if on]
+    assert spatial == ["x", "y", "sr"]
+    assert [node.name for node in residual_convolutions(graph)] == ["x", "sr"]
+
+
+def test_products_with_weights_are_on_the_spatial_path() -> None:
+    nodes = [
+        conv("lr", "w", "x"),
+        helper.make_node("MatMul", ["x", "m"], ["y"], "mix"),
+        conv("y", "w", "sr"),
+    ]
+    model = graph_of(nodes, {"w": (1, 1, 1, 1), "m": (4, 4)})
+    assert spatial_flags(model.graph) == [True, True, True]
+
+
+def test_the_size_of_a_tensor_carries_no_sample_of_it() -> None:
+    nodes = [
+        conv("lr", "w", "x"),
+        conv("x", "w", "branch"),
+        helper.make_node("Shape", ["branch"], ["size"], "size"),
+        helper.make_node("Expand", ["x", "size"], ["y"], "expand"),
+        conv("y", "w", "sr"),
+    ]
+    graph = graph_of(nodes, {"w": (1, 1, 1, 1)}).graph
+    assert [node.name for node in residual_convolutions(graph)] == ["x", "sr"]
+
+
+def test_nodes_are_sorted_as_repeated_sweeps_would() -> None:
+    rng = np.random.default_rng(0)
+    count = 40
+    nodes = [
+        helper.make_node("Sum", ["lr", *(f"t{i}" for i in rng.choice(n, min(n, 2)))], [f"t{n}"])
+        for n in range(count)
+    ]
+    nodes.append(helper.make_node("Sum", [f"t{n}" for n in range(count)], ["sr"]))
+    shuffled = [nodes[index] for index in rng.permutation(len(nodes))]
+    expected, ready, waiting = [], {"lr"}, list(shuffled)
+    while waiting:
+        late = []
+        for node in waiting:
+            if set(node.input) <= ready:
+                expected.append(node.output[0])
+                ready.update(node.output)
+            else:
+                late.append(node)
+        waiting = late
+    found = [node.output[0] for node in finish(graph_of(shuffled, {})).graph.node]
+    assert found == expected

@@ -4,8 +4,9 @@ import numpy as np
 import onnx
 import pytest
 from graph_support import float_graph, random_weight
-from network_support import small_vdsr, tiny_network
+from network_support import SecondOrderNetwork, small_vdsr, tiny_network, tiny_rgb_graph
 from onnx import TensorProto, helper
+from pictures_support import synthetic_rgb
 
 from export.graph import constants, producers
 from export.half import to_half
@@ -95,3 +96,33 @@ def test_result_that_is_read_inside_and_outside_is_cast_once() -> None:
     assert writers["a"].op_type == "Cast"
     assert writers["b"].op_type == "Cast"
     assert types_of(half)["sr"] == TensorProto.FLOAT
+
+
+def test_attention_stays_float32_between_half_convolutions() -> None:
+    model = with_float_io(tiny_rgb_graph("rcan_s"))
+    half = to_half(model)
+    types, arrays = types_of(half), constants(half.graph)
+    convolutions = [node for node in half.graph.node if node.op_type == "Conv"]
+    floats = [n for n in convolutions if arrays[n.input[1]].dtype == np.float32]
+    assert len(floats) == 2 * 3
+    assert all(".weights." in node.name for node in floats)
+    for node in half.graph.node:
+        if node.op_type in ("ReduceMean", "Sigmoid"):
+            assert types[node.output[0]] == TensorProto.FLOAT
+    picture = synthetic_rgb(24, 20).astype(np.float32)
+    difference = GraphRunner(half).picture(picture) - GraphRunner(model).picture(picture)
+    assert 0 < np.abs(difference).max() < 1
+
+
+def test_covariances_beyond_half_do_not_overflow() -> None:
+    model = with_float_io(export_onnx(SecondOrderNetwork(gain=3e3)))
+    half = to_half(model)
+    types = types_of(half)
+    products = [node for node in half.graph.node if node.op_type == "MatMul"]
+    assert len(products) > 10
+    assert {types[node.output[0]] for node in products} == {TensorProto.FLOAT}
+    picture = synthetic_rgb(24, 20).astype(np.float32)
+    expected = GraphRunner(model).picture(picture)
+    found = GraphRunner(half).picture(picture)
+    assert np.isfinite(found).all()
+    assert np.abs(found - expected).max() < 0.01 * np.abs(expected).max()

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from graph_support import float_graph, op_types, random_weight
-from network_support import small_vdsr, tiny_network
+from network_support import small_vdsr, tiny_network, tiny_rgb_graph
 from onnx import TensorProto, helper
 
 from export.graph import constants
@@ -146,3 +146,24 @@ def test_byte_graph_equals_the_rounded_twin(rewritten: onnx.ModelProto) -> None:
     for levels in LEVELS:
         expected = np.rint(np.clip(run_twin(levels), 0, 255))
         np.testing.assert_array_equal(run(levels.astype(np.uint8)), expected)
+
+
+def test_channels_of_rgb_are_clamped_and_rounded_alone() -> None:
+    nodes = [helper.make_node("Mul", ["lr", "gain"], ["sr"], "m")]
+    gain = np.array([0.5, 3.0, -1.0], np.float32).reshape(1, 3, 1, 1)
+    model = with_uint8_io(float_graph(nodes, {"gain": gain}, channels=(3, 3)))
+    for end in (model.graph.input[0], model.graph.output[0]):
+        tensor = end.type.tensor_type
+        assert tensor.elem_type == TensorProto.UINT8
+        assert tensor.shape.dim[1].dim_value == 3
+    picture = np.array([[[5, 80, 7], [255, 90, 0]]], np.uint8)
+    found = GraphRunner(model).picture(picture)
+    assert found.tolist() == [[[2, 240, 0], [128, 255, 0]]]
+
+
+@pytest.mark.parametrize("name", ["edsr_s", "rcan_s"])
+def test_network_with_a_mean_shift_takes_grey_levels(name: str) -> None:
+    unit = tiny_rgb_graph(name)
+    levels = np.rint(255 * random_planes(3)[0])
+    expected = GraphRunner(unit)(levels / np.float32(255)) * 255
+    np.testing.assert_allclose(GraphRunner(with_float_io(unit))(levels), expected, atol=5e-3)

@@ -9,7 +9,7 @@ import safetensors.numpy
 import torch
 from graph_support import random_weight
 from native_reference import read_native, run_float, run_int8, to_bytes
-from network_support import small_vdsr, tiny_network
+from network_support import small_vdsr, tiny_network, tiny_rgb_graph
 
 from calibration.activations import collect_histograms
 from calibration.frames import load_calibration_frames
@@ -55,7 +55,7 @@ def int8_of(twin: onnx.ModelProto, *, keep_float: frozenset[str] = frozenset()) 
 
 def share_beyond_a_level(native: NativeModel, int8_twin: onnx.ModelProto) -> float:
     file, run = read_native(native.data), GraphRunner(with_uint8_io(int8_twin), threads=1)
-    levels = [np.abs(to_bytes(run_int8(file, lr)) - run.plane(lr).astype(int)) for lr in CROPS]
+    levels = [np.abs(to_bytes(run_int8(file, lr)) - run.picture(lr).astype(int)) for lr in CROPS]
     return float(np.mean([difference > 1 for difference in levels]))
 
 
@@ -73,7 +73,7 @@ def test_packed_chain_computes_what_both_graphs_do(name: str, scale: int) -> Non
     file, run = read_native(native.data), GraphRunner(twin, threads=1)
     assert file.has_base == (name == "fsrcnn_residual")
     for lr in CROPS:
-        assert largest_difference(run_float(file, lr), run.plane(lr.astype(np.float32))) < 1e-3
+        assert largest_difference(run_float(file, lr), run.picture(lr.astype(np.float32))) < 1e-3
     assert share_beyond_a_level(native, int8_twin) <= 1e-3
 
 
@@ -165,7 +165,7 @@ def test_slope_per_channel_and_other_kernels_are_packed() -> None:
     assert len(set(file.layers[0]["slope"].tolist())) == 8
     run = GraphRunner(twin, threads=1)
     lr = CROPS[0]
-    assert largest_difference(run_float(file, lr), run.plane(lr.astype(np.float32))) < 1e-3
+    assert largest_difference(run_float(file, lr), run.picture(lr.astype(np.float32))) < 1e-3
 
 
 def test_file_is_read_by_the_safetensors_library(residual: onnx.ModelProto) -> None:
@@ -299,3 +299,10 @@ def test_weights_that_were_fine_tuned_for_int8_share_the_slopes_or_are_refused()
         network.shrink[1].get_parameter("weight").add_(0.01)
     refused = pack_or_reason(twin, 2, int8_twin=int8_of(twin_of(network)))
     assert "shrink.0 has another slope in INT8" in refused.text
+
+
+def test_rgb_network_is_refused_by_name() -> None:
+    model = with_float_io(tiny_rgb_graph())
+    assert pack_or_reason(model, 2).text == (
+        "not packed: it takes RGB, and the native engine runs luminance alone"
+    )

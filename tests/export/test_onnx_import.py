@@ -7,12 +7,14 @@ import numpy as np
 import onnx
 import pytest
 from graph_support import float_graph, random_weight
-from network_support import tiny_network
+from network_support import tiny_network, tiny_rgb_graph, tiny_rgb_network
 from onnx import TensorProto, helper, numpy_helper
 
+from export.graph import copy_of
+from export.heads import with_float_io, with_uint8_io
 from export.onnx_export import export_onnx
 from export.onnx_import import import_onnx, receptive_field_radius
-from export.session import GraphRunner
+from export.session import GraphRunner, random_planes
 
 
 def nearest(scale: int = 2, *, taps: int = 1) -> onnx.ModelProto:
@@ -76,6 +78,12 @@ def test_inner_tensor_that_is_called_like_an_end_is_renamed(tmp_path: Path) -> N
 
 
 def with_channels(model: onnx.ModelProto) -> onnx.ModelProto:
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 4
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(random_weight(4, 4, 1, 1), "w"))
+    return model
+
+
+def with_colour_in_and_grey_out(model: onnx.ModelProto) -> onnx.ModelProto:
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 3
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(random_weight(4, 3, 1, 1), "w"))
     return model
@@ -148,12 +156,12 @@ def with_foreign_operator(model: onnx.ModelProto) -> onnx.ModelProto:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (with_channels, "input image has 3 channels"),
-        (with_bytes, "input image is uint8, not float"),
+        (with_channels, "input image has 4 channels"),
+        (with_colour_in_and_grey_out, "does not return as many channels as it takes"),
+        (with_bytes, "turns uint8 into float"),
         (with_second_output, "1 inputs and 2 outputs"),
         (with_grey_levels, "does not return its input upscaled"),
         (with_one_fixed_size, "does not run on a 17x23 picture"),
-        (with_mean_of_the_picture, "sees further than 256 pixels"),
         (with_mixed_batch, "mixes the pictures of a batch"),
         (same_size, r"\[1, 1, s\*16, s\*20\] with s in \(2, 3, 4\) is needed"),
         (with_foreign_operator, "operators of com.microsoft"),
@@ -197,3 +205,72 @@ def test_weight_too_small_to_show_still_counts_for_the_radius() -> None:
     weight[:, :, 0] = 1e-30
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight, "w"))
     assert receptive_field_radius(GraphRunner(model), 2) == 2
+
+
+@pytest.mark.parametrize("has_fixed_channels", [True, False])
+def test_rgb_network_is_understood(has_fixed_channels: bool, tmp_path: Path) -> None:
+    network = tiny_rgb_network()
+    model = copy_of(tiny_rgb_graph())
+    if not has_fixed_channels:
+        for end in (model.graph.input[0], model.graph.output[0]):
+            end.type.tensor_type.shape.dim[1].dim_param = "channels"
+    imported = import_onnx(saved(model, tmp_path))
+    spec = imported.spec
+    assert (spec.scale, spec.channels, spec.tileable) == (2, "rgb", True)
+    assert spec.receptive_field_radius == network.spec.receptive_field_radius
+    ends = [*imported.model.graph.input, *imported.model.graph.output]
+    assert [end.type.tensor_type.shape.dim[1].dim_value for end in ends] == [3, 3]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_graph_of_bytes_is_read_without_its_rounding(channels: int, tmp_path: Path) -> None:
+    network = tiny_network() if channels == 1 else tiny_rgb_network()
+    exported = export_onnx(network) if channels == 1 else tiny_rgb_graph()
+    imported = import_onnx(saved(with_uint8_io(with_float_io(exported)), tmp_path))
+    assert imported.spec.receptive_field_radius == network.spec.receptive_field_radius
+    assert imported.spec.channels == network.spec.channels
+    batch = random_planes(channels)[0]
+    expected = GraphRunner(exported)(batch)
+    np.testing.assert_allclose(GraphRunner(imported.model)(batch), expected, atol=1e-5)
+
+
+def test_bytes_that_are_read_without_a_cast_are_refused(tmp_path: Path) -> None:
+    model = with_uint8_io(with_float_io(nearest_of_ends()))
+    model.graph.node[0].attribute[0].i = TensorProto.FLOAT16
+    model.graph.node.insert(
+        1, helper.make_node("Cast", ["halves"], ["lr.grey"], "single", to=TensorProto.FLOAT)
+    )
+    model.graph.node[0].output[0] = "halves"
+    with pytest.raises(ValueError, match="Cast levels reads bytes; a Cast to float must come"):
+        import_onnx(saved(model, tmp_path))
+
+
+def nearest_of_ends() -> onnx.ModelProto:
+    """The same with the names of a bundle's ends."""
+    model = nearest()
+    model.graph.input[0].name = model.graph.node[0].input[0] = "lr"
+    model.graph.output[0].name = model.graph.node[1].output[0] = "sr"
+    return model
+
+
+def test_network_that_looks_at_the_whole_picture_is_not_tileable(tmp_path: Path) -> None:
+    spec = import_onnx(saved(with_mean_of_the_picture(nearest()), tmp_path)).spec
+    assert (spec.tileable, spec.receptive_field_radius) == (False, 0)
+    spec = import_onnx(saved(tiny_rgb_graph("rcan_s"), tmp_path)).spec
+    assert (spec.channels, spec.tileable) == ("rgb", False)
+
+
+def test_mean_over_channels_leaves_a_network_tileable(tmp_path: Path) -> None:
+    model = nearest(taps=3)
+    axes = numpy_helper.from_array(np.array([1], np.int64), "axes")
+    model.graph.initializer.append(axes)
+    nodes = [
+        helper.make_node("ReduceMean", ["phases", "axes"], ["mean"]),
+        helper.make_node("Sub", ["phases", "mean"], ["centred"]),
+        helper.make_node("Add", ["centred", "mean"], ["same"]),
+    ]
+    model.graph.node[1].input[0] = "same"
+    for node in reversed(nodes):
+        model.graph.node.insert(1, node)
+    spec = import_onnx(saved(model, tmp_path)).spec
+    assert (spec.tileable, spec.receptive_field_radius) == (True, 1)

@@ -4,7 +4,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from pictures_support import synthetic_luma
+from graph_support import float_graph, random_weight
+from network_support import tiny_rgb_graph
+from onnx import helper
+from pictures_support import synthetic_luma, synthetic_rgb
 
 from calibration.activations import collect_histograms
 from calibration.observers import minmax
@@ -107,7 +110,7 @@ def test_picture_is_shifted_padded_with_black_and_keeps_all_256_levels(
     assert pad.op_type == "Pad"
     assert float(arrays[pad.input[2]]) == pytest.approx(-128 / 255)
     levels = np.arange(256, dtype=np.float32).reshape(16, 16)
-    difference = GraphRunner(shifted).plane(levels) - GraphRunner(twin).plane(levels)
+    difference = GraphRunner(shifted).picture(levels) - GraphRunner(twin).picture(levels)
     assert np.abs(difference).max() < 1e-3
 
 
@@ -164,7 +167,7 @@ def fake_quantised(  # noqa: C901
 
 def test_graph_computes_the_numpy_reference(twin: onnx.ModelProto) -> None:
     ranges = ranges_of(twin)
-    got = GraphRunner(quantize(twin, ranges)).plane(FRAME.astype(np.float32))
+    got = GraphRunner(quantize(twin, ranges)).picture(FRAME.astype(np.float32))
     expected = fake_quantised(FRAME, twin, ranges)
     # Rounding of an activation that lies on the edge of two codes may differ in float32.
     assert np.abs(got - expected).mean() < 0.02
@@ -175,17 +178,17 @@ def test_graph_computes_the_numpy_reference(twin: onnx.ModelProto) -> None:
 def test_bytes_and_twin_agree_and_int8_is_near_fp32(name: str) -> None:
     model = twin_of(name, 2)
     quantized = quantize(model, ranges_of(model))
-    levels = GraphRunner(with_uint8_io(quantized)).plane(FRAME)
-    floats = GraphRunner(quantized).plane(FRAME.astype(np.float32))
+    levels = GraphRunner(with_uint8_io(quantized)).picture(FRAME)
+    floats = GraphRunner(quantized).picture(FRAME.astype(np.float32))
     np.testing.assert_array_equal(levels, np.clip(np.rint(floats), 0, 255).astype(np.uint8))
-    reference = GraphRunner(model).plane(FRAME.astype(np.float32))
+    reference = GraphRunner(model).picture(FRAME.astype(np.float32))
     assert 0 < np.abs(floats - reference).mean() < 4
 
 
 def test_quantising_the_byte_graph_is_the_same(twin: onnx.ModelProto) -> None:
     ranges = ranges_of(twin)
-    first = GraphRunner(quantize(with_uint8_io(twin), ranges)).plane(FRAME)
-    second = GraphRunner(with_uint8_io(quantize(twin, ranges))).plane(FRAME)
+    first = GraphRunner(quantize(with_uint8_io(twin), ranges)).picture(FRAME)
+    second = GraphRunner(with_uint8_io(quantize(twin, ranges))).picture(FRAME)
     np.testing.assert_array_equal(first, second)
 
 
@@ -207,3 +210,87 @@ def test_transposed_convolution_must_be_rewritten_first() -> None:
     ranges = dict.fromkeys(quantizable_tensors(model), 1.0)
     with pytest.raises(ValueError, match="rewrite it first"):
         quantize(model, ranges)
+
+
+RGB_FRAME = synthetic_rgb(30, 34)
+
+
+def rgb_twin(name: str) -> onnx.ModelProto:
+    return with_float_io(tiny_rgb_graph(name))
+
+
+def rgb_ranges(model: onnx.ModelProto) -> dict[str, float]:
+    histograms = collect_histograms(model, quantizable_tensors(model), [RGB_FRAME])
+    return {name: minmax(histogram) for name, histogram in histograms.items()}
+
+
+def test_convolution_behind_the_mean_shift_stays_float() -> None:
+    model = rgb_twin("edsr_s")
+    share = int8_share(quantize(model, rgb_ranges(model)))
+    assert [name for name, is_int8 in share.items() if not is_int8] == ["head"]
+    assert "head" not in quantizable_convs(model)
+
+
+def test_attention_stays_float_and_the_spatial_path_does_not() -> None:
+    model = rgb_twin("rcan_s")
+    quantized = quantize(model, rgb_ranges(model))
+    share = int8_share(quantized)
+    assert [name for name, is_int8 in share.items() if not is_int8] == ["head"]
+    pooled = [n for n in quantized.graph.node if n.op_type == "Conv" and n.name not in share]
+    assert len(pooled) == 2 * 3
+    writers = producers(quantized.graph)
+    assert not any(
+        writers[name].op_type == "DequantizeLinear"
+        for node in pooled
+        for name in node.input
+        if name in writers
+    )
+
+
+def test_residual_stream_is_added_in_float() -> None:
+    model = rgb_twin("edsr_s")
+    quantized = quantize(model, rgb_ranges(model))
+    writers = producers(quantized.graph)
+    added = [
+        writers[n].op_type
+        for node in quantized.graph.node
+        if node.op_type == "Add"
+        for n in node.input
+        if n in writers
+    ]
+    assert set(added) == {"Conv", "Add"}
+    floats = GraphRunner(model).picture(RGB_FRAME.astype(np.float32))
+    levels = GraphRunner(quantized).picture(RGB_FRAME.astype(np.float32))
+    assert 0 < np.abs(levels - floats).mean() < 1.5
+
+
+def test_concatenation_is_quantised_once_for_all_that_read_it() -> None:
+    nodes = [
+        helper.make_node("Conv", ["lr", "w"], ["a"], "a"),
+        helper.make_node("Relu", ["a"], ["r"], "r"),
+        helper.make_node("Concat", ["a", "r"], ["both"], "both", axis=1),
+        helper.make_node("Conv", ["both", "v"], ["b"], "b"),
+        helper.make_node("Conv", ["both", "v"], ["c"], "c"),
+        helper.make_node("Add", ["b", "c"], ["sr"], "sum"),
+    ]
+    weights = {"w": random_weight(2, 3, 1, 1), "v": random_weight(3, 4, 1, 1)}
+    model = float_graph(nodes, weights, channels=(3, 3))
+    assert quantizable_tensors(model) == ["both"]
+    quantized = quantize(model, {"both": 2.0})
+    pairs = [n.input[0] for n in quantized.graph.node if n.op_type == "QuantizeLinear"]
+    assert pairs == ["lr.shifted.unit", "both"]
+
+
+def test_rgb_picture_keeps_all_256_levels_of_each_channel() -> None:
+    nodes = [
+        helper.make_node("Conv", ["lr", "w"], ["a"], "a", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["r"], "r"),
+        helper.make_node("Conv", ["r", "v"], ["sr"], "b"),
+    ]
+    weights = {"w": random_weight(4, 3, 3, 3), "v": random_weight(3, 4, 1, 1)}
+    model = float_graph(nodes, weights, channels=(3, 3))
+    shifted = quantize(model, {}, keep_float=frozenset({"r", "w", "v"}))
+    levels = np.random.default_rng(0).permutation(np.arange(768) // 3).reshape(16, 16, 3)
+    floats = levels.astype(np.float32)
+    difference = GraphRunner(shifted).picture(floats) - GraphRunner(model).picture(floats)
+    assert np.abs(difference).max() < 2e-3

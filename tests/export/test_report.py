@@ -19,7 +19,7 @@ from pictures_support import synthetic_luma
 from calibration.frames import CalibrationFrames
 from calibration.table import CalibrationTable
 from edge_sr.models.spec import ModelSpec
-from export.charts import gain_chart, latency_chart, layer_chart, observer_chart
+from export.charts import MOST_LAYERS, gain_chart, latency_chart, layer_chart, observer_chart
 from export.crops import busiest_square, crops_of
 from export.float_graph import Check
 from export.int8 import Int8Build, KeptLayer
@@ -250,3 +250,24 @@ def test_charts_are_well_formed_pictures() -> None:
 )
 def test_minus_zero_is_never_shown(value: float, text: str) -> None:
     assert str(signless(value)) == text
+
+
+def test_run_of_layers_that_stays_float_shows_the_loss_that_was_measured() -> None:
+    kept = (
+        KeptLayer("first to third (3 layers)", ("a", "b"), None),
+        KeptLayer("tail", ("c", "d"), 0.0321),
+    )
+    page = page_for(replace(facts_for(kept=kept), mixed_ms=()))
+    assert "<code>first to third (3 layers)</code>" in page
+    assert "0.0321 dB" in page
+    assert '<td class="number"></td>' in page
+
+
+def test_layers_of_a_large_network_are_shown_where_they_cost_most() -> None:
+    def height(count: int) -> float:
+        drops = {f"layer{index}": index / 1000 for index in range(count)}
+        found = re.search(r'height="([0-9.]+)pt"', layer_chart(drops, set()))
+        assert found
+        return float(found[1])
+
+    assert height(MOST_LAYERS - 5) < height(MOST_LAYERS) == height(MOST_LAYERS + 5)

@@ -166,3 +166,14 @@ def test_each_tap_of_the_kernel_is_used_once() -> None:
     assert kernel.shape == (9, 1, 4, 4)
     assert pads == (1, 1, 2, 2)
     assert sorted(kernel[kernel > 0]) == list(range(1, 82))
+
+
+@pytest.mark.parametrize(("scale", "channels"), [(2, 1), (3, 3), (4, 3)])
+def test_tail_of_idn_becomes_a_convolution_of_all_its_channels(scale: int, channels: int) -> None:
+    options = {"strides": [scale] * 2, "pads": [8] * 4, "output_padding": [scale - 1] * 2}
+    model = deconvolution(random_weight(4, channels, 17, 17), node_options=options)
+    rewritten, notes = rewrite_deconvolution(model)
+    assert op_types(rewritten) == ["Conv", "DepthToSpace"]
+    assert f"17x17 stride {scale}" in notes[0]
+    assert f"to {channels * scale**2} channels" in notes[0]
+    assert_same_result(model, rewritten, 4)

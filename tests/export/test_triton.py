@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from bundle_support import make_tiny_bundle
+from bundle_support import make_rgb_bundle, make_tiny_bundle
 from google.protobuf import text_format
 from triton_support import ENUMS, MESSAGES, read_config
 
@@ -265,3 +265,17 @@ def test_our_table_of_fields_agrees_with_the_servers_own() -> None:
     for name, values in ENUMS.items():
         known = descriptor(name).values_by_name
         assert {value: known[value].number for value in values} == values
+
+
+def test_rgb_network_has_three_channels_in_every_shape(tmp_path: Path) -> None:
+    bundle = make_rgb_bundle(tmp_path / "colour.esr")
+    add_to_repository(bundle, tmp_path / "models", tensorrt=(64, 36))
+    config = read_config(tmp_path / "models" / "tiny_x2_int8" / "config.pbtxt")
+    assert [list(end.dims) for end in (config.input[0], config.output[0])] == [[3, -1, -1]] * 2
+    (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
+    shapes = {p.key: p.value for p in accelerator.parameters if "shapes" in p.key}
+    assert shapes == {
+        "trt_profile_min_shapes": "lr:1x3x36x64",
+        "trt_profile_opt_shapes": "lr:1x3x36x64",
+        "trt_profile_max_shapes": "lr:4x3x36x64",
+    }

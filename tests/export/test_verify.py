@@ -6,13 +6,15 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from bundle_support import make_tiny_bundle, tiny_graph
+from bundle_support import make_rgb_bundle, make_tiny_bundle, tiny_graph
 from graph_support import float_graph
-from network_support import tiny_network
+from network_support import tiny_network, tiny_rgb_graph, tiny_rgb_network
 from onnx import helper
-from pictures_support import synthetic_luma
+from pictures_support import synthetic_luma, synthetic_rgb
 
+from edge_sr.data.resample import downscale
 from edge_sr.metrics import psnr
+from edge_sr.metrics.protocols import score_bicubic
 from export.errors import ParityError
 from export.graph import finish
 from export.half import to_half
@@ -32,8 +34,10 @@ from export.verify import (
     graph_scores,
     held_out_pairs,
     layer_precisions,
+    picture_psnr,
     quality_of,
 )
+from runtime import Upscaler
 
 PAIRS = held_out_pairs([("a", synthetic_luma(65, 71)), ("b", synthetic_luma(64, 64, seed=1))], 2)
 
@@ -167,3 +171,58 @@ def test_a_network_that_explodes_on_noise_is_refused() -> None:
         network.tail.get_parameter("weight").add_(20.0)
     with pytest.raises(ParityError, match="on noise and checkerboards the network leaves"):
         check_response(export_onnx(network))
+
+
+RGB_PAIRS = held_out_pairs([("a", synthetic_rgb(65, 71)), ("b", synthetic_rgb(64, 64, seed=1))], 2)
+
+
+def test_rgb_pictures_are_held_out_in_colour() -> None:
+    assert (RGB_PAIRS[0].hr.shape, RGB_PAIRS[0].lr.shape) == ((64, 70, 3), (32, 35, 3))
+    np.testing.assert_array_equal(RGB_PAIRS[0].lr, downscale(RGB_PAIRS[0].hr, 2))
+
+
+def test_rgb_is_scored_by_protocol_c() -> None:
+    found = bicubic_scores(RGB_PAIRS, 2)
+    for pair in RGB_PAIRS:
+        assert found[pair.name] == pytest.approx(score_bicubic(pair.hr, 2, "C").psnr)
+
+
+def test_rgb_graph_is_scored_by_the_bytes_it_returns() -> None:
+    nearest = finish(tiny_graph(2, 0, is_float=True, channels=3, gain=0.0))
+    repeated = RGB_PAIRS[0].lr.repeat(2, axis=0).repeat(2, axis=1)
+    expected = picture_psnr(repeated, RGB_PAIRS[0].hr, 2)
+    assert graph_scores(nearest, RGB_PAIRS, 2)["a"] == pytest.approx(expected)
+
+
+def test_rgb_network_is_compared_with_pytorch_and_answers_noise_sanely() -> None:
+    network = tiny_rgb_network()
+    exported = tiny_rgb_graph()
+    assert check_torch_parity(network, exported) < 1e-5
+    assert 0 <= check_response(exported) < 2
+    assert check_bytes(with_float_io(exported), RGB_PAIRS, threads=1) <= 1
+
+
+def test_rgb_tiles_equal_the_whole_frame(tmp_path: Path) -> None:
+    bundle = make_rgb_bundle(tmp_path / "tiny.esr")
+    assert check_tiled(bundle, "fp32", RGB_PAIRS, threads=1).levels <= 1
+
+
+def test_picture_that_no_tile_would_cut_goes_on_mirrored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = make_rgb_bundle(tmp_path / "tiny.esr")
+    manifest = bundle / "manifest.json"
+    wide = manifest.read_text().replace(
+        '"receptive_field_radius": 2', '"receptive_field_radius": 20'
+    )
+    manifest.write_text(wide)
+    shapes: list[tuple[int, ...]] = []
+    upscale = Upscaler.upscale
+
+    def noted(self: Upscaler, image: np.ndarray) -> np.ndarray:
+        shapes.append(image.shape)
+        return upscale(self, image)
+
+    monkeypatch.setattr(Upscaler, "upscale", noted)
+    assert check_tiled(bundle, "fp32", RGB_PAIRS, threads=1).tile_size == 64
+    assert shapes == [(88, 88, 3)] * 2
