@@ -93,7 +93,8 @@ def test_ranges_hold_the_share_asked_for_and_missing_ones_are_refused() -> None:
 
 def test_preparation_keeps_the_picture_and_loses_less_than_one_rule() -> None:
     torch.manual_seed(3)
-    lr = torch.rand(2, 1, 32, 32)
+    lr = 0.5 + 0.02 * torch.randn(1, 1, 112, 112).clamp(-3, 3)
+    lr[0, 0, 56, 56] = 1.0  # a rare edge, which a rule that leaves out one in 10 000 clips
     with torch.no_grad():
         ruled, expected = network(), network()(lr)
         equalize_channels(ruled, lr)
@@ -103,4 +104,4 @@ def test_preparation_keeps_the_picture_and_loses_less_than_one_rule() -> None:
         found = QuantizedFsrcnn(prepared, ranges)(lr)
         torch.testing.assert_close(prepared(lr), expected, rtol=0, atol=1e-4)
     distances = [float((sr - expected).square().mean()) for sr in (found, by_rule)]
-    assert distances[0] < 0.95 * distances[1]
+    assert distances[0] < 0.8 * distances[1]
