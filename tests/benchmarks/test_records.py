@@ -6,6 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import network_speed
+import torch
+
+from edge_sr.models import MODELS, build_model
+
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "benchmarks" / "records"
 NAMES = {
@@ -58,3 +63,23 @@ def test_video_figures_are_the_record() -> None:
     assert f"at {fps['native']:.0f} frames a second" in readme
     assert f"in the same pipeline at {fps['openvino']:.0f};" in readme
     assert f"without a network, reaches {fps['bicubic']:.0f}" in readme
+
+
+def facts_without_weights(name: str, scale: int) -> dict[str, Any]:
+    with torch.device("meta"):
+        return network_speed.facts_of(build_model(name, scale))
+
+
+def test_networks_in_models_md_are_the_record_and_the_code() -> None:
+    page = (ROOT / "docs" / "models.md").read_text()
+    record = read("network-speed.json")
+    assert [row["name"] for row in record["results"]] == list(MODELS)
+    for line in network_speed.table_lines(record["results"], record["size"])[2:]:
+        assert line in page
+    for row in record["results"]:
+        facts = facts_without_weights(row["name"], record["scale"])
+        assert facts == {key: row[key] for key in facts}
+        for scale in (3, 4):
+            facts = facts_without_weights(row["name"], scale)
+            line = network_speed.table_lines([{**facts, "median_ms": 0.0}], "")[-1]
+            assert " | ".join(line.split(" | ")[2:5]) in page
