@@ -128,7 +128,7 @@ def _add_data_options(add: Callable[..., Any]) -> None:
         metavar="N",
         help="use each picture at 1/N of its size, default 1 2 4, lsfd 1",
     )
-    add("--pattern-share", type=float, help="of synthetic patches, default 0.01, lsfd and qat 0")
+    add("--pattern-share", type=float, help="of synthetic patches, default 0.01, lsfd 0")
     add(
         "--h264-crf",
         type=int,

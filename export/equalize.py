@@ -57,10 +57,13 @@ def joints(model: onnx.ModelProto) -> list[Joint]:
     return found
 
 
-def equalized(model: onnx.ModelProto, ranges: Mapping[str, Channels]) -> onnx.ModelProto:
+def equalized(
+    model: onnx.ModelProto, ranges: Mapping[str, Channels], exponent: float = 0.75
+) -> onnx.ModelProto:
     """The same function of the picture with scaled channels at each of :func:`joints`.
 
-    ``ranges`` holds the range of each channel of each joint's activation.
+    ``ranges`` holds the range of each channel of each joint's activation, ``exponent`` how far they
+    are made alike (:func:`edge_sr.models.quantized.equalizing_factors`).
     """
     result = copy_of(model)
     tensors = {tensor.name: tensor for tensor in result.graph.initializer}
@@ -72,7 +75,7 @@ def equalized(model: onnx.ModelProto, ranges: Mapping[str, Channels]) -> onnx.Mo
         tensors[name].CopyFrom(numpy_helper.from_array(scaled, name))
 
     for joint in joints(result):
-        factors = equalizing_factors(ranges[joint.activation])
+        factors = equalizing_factors(ranges[joint.activation], exponent)
         for name in joint.before.input[1:]:
             scale(name, factors, axis=0)
         scale(joint.after.input[1], 1 / factors, axis=1)

@@ -33,6 +33,9 @@ from export.sensitivity import (
 from export.session import GraphRunner
 from export.verify import HeldOut, levels_of, mean, picture_psnr, signless
 
+# Name, share of a channel's magnitudes that count, exponent of equalizing_factors.
+EQUALIZATIONS = (("equalized", 0.9999, 0.75), ("half equalized", 0.99999, 0.5))
+
 
 @dataclass(frozen=True)
 class KeptLayer:
@@ -218,9 +221,9 @@ def _candidates(
         return
     graphs = {"": twin}
     scalable = [joint.activation for joint in joints(twin)]
-    if scalable:
-        channels = collect_channel_ranges(twin, scalable, planes)
-        graphs[" equalized"] = equalized(twin, channels)
+    for name, share, exponent in EQUALIZATIONS if scalable else ():
+        channels = collect_channel_ranges(twin, scalable, planes, share=share)
+        graphs[f" {name}"] = equalized(twin, channels, exponent)
     for suffix, graph in graphs.items():
         histograms = collect_histograms(graph, tensors, planes)
         for observer, observe in OBSERVERS.items():

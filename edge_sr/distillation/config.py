@@ -26,7 +26,6 @@ RECONSTRUCTION_LOSSES = ("l1", "l2")
 AUGMENTATIONS = {"dihedral": 8, "flip": 2}
 # First learning rate of each optimiser, where none is given; fine-tuning by qat takes a tenth.
 LEARNING_RATES = {"soap": 3e-3, "adam": 1e-3}
-PATTERN_SHARE = 0.01
 # What a method's paper asks for, in place of the defaults below.
 METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "lsfd": {
@@ -66,9 +65,8 @@ class RunConfig:
     form.
 
     Training pictures are used at 1/shrink of their size for each of ``shrinks``, equally often;
-    ``pattern_share`` of the patches are synthetic text, stripes, noise and the like (None: 1 %,
-    and none for qat, whose scales they would widen). LR went through H.264 at each of ``h264_crf``,
-    equally often, 0 being lossless. ``init`` is a checkpoint of the same network to start from,
+    ``pattern_share`` of the patches are synthetic text, stripes, noise and the like. LR went through
+    H.264 at each of ``h264_crf``, equally often, 0 being lossless. ``init`` is a checkpoint of the same network to start from,
     all but the tail if its scale is another (Dong et al., FSRCNN, section 3.4: the layers before
     it serve all scales). The learning rate rises linearly for ``warm_up`` iterations, at most a
     tenth of a stage, and falls from ``learning_rate`` (None: the optimiser's own): by ``schedule``
@@ -89,7 +87,7 @@ class RunConfig:
     batch_size: int = 16
     patch_size: int = 96
     shrinks: tuple[int, ...] = (1, 2, 4)
-    pattern_share: float | None = None
+    pattern_share: float = 0.01
     h264_crf: tuple[int, ...] = (0,)
     augmentation: str = "dihedral"
     optimizer: str = "soap"
@@ -167,8 +165,7 @@ class RunConfig:
             require(value >= 0, f"{name} {value} must not be negative")
 
     def _check_data(self) -> None:
-        share = self.share_of_patterns
-        require(0 <= share < 1, f"pattern_share {share} not in [0, 1)")
+        require(0 <= self.pattern_share < 1, f"pattern_share {self.pattern_share} not in [0, 1)")
         require(
             bool(self.shrinks)
             and min(self.shrinks) >= 1
@@ -211,13 +208,6 @@ class RunConfig:
         if self.learning_rate is not None:
             return self.learning_rate
         return LEARNING_RATES[self.optimizer] * (0.1 if self.method == "qat" else 1.0)
-
-    @property
-    def share_of_patterns(self) -> float:
-        """The part of the patches that is synthetic."""
-        if self.pattern_share is not None:
-            return self.pattern_share
-        return 0.0 if self.method == "qat" else PATTERN_SHARE
 
     @staticmethod
     def of(given: dict[str, Any]) -> RunConfig:

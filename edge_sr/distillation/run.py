@@ -38,13 +38,11 @@ from edge_sr.models.checkpoint import load_checkpoint, save_checkpoint
 from edge_sr.models.fsrcnn import Fsrcnn
 from edge_sr.models.network import Network
 from edge_sr.models.pisr_teacher import LrTeacher, PisrTeacher, PlainTeacher, Teacher
-from edge_sr.models.quantized import prepare_for_int8
+from edge_sr.models.quantized import equalize_channels, observed_ranges
 
 # Synthetic pictures, and their LR side in pixels.
 PATTERNS, PATTERN_SIDE = 288, 128
 TEACHER_FILE = "teacher.safetensors"
-# Batches of patches from which a QAT student's first ranges come.
-QAT_BATCHES = 4
 
 
 def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
@@ -107,9 +105,9 @@ def _objective_of(
 
 
 def _qat(config: RunConfig, student: Fsrcnn, training: Sequence[PicturePair]) -> Objective:
-    sampler = _sampler(config, training, seed=config.seed)
-    lr = torch.from_numpy(np.concatenate([sampler.batch(n)[0] for n in range(QAT_BATCHES)]))
-    return QatStage(student, prepare_for_int8(student, lr), lambda_float=config.lambda_float)
+    lr = torch.from_numpy(_sampler(config, training, seed=config.seed).batch(0)[0])
+    equalize_channels(student, lr)
+    return QatStage(student, observed_ranges(student, lr), lambda_float=config.lambda_float)
 
 
 def _imitation_of_network(config: RunConfig, student: Network, teacher: Network) -> Objective:
@@ -270,7 +268,7 @@ def _run_stage(
 
 def _sampler(config: RunConfig, pairs: Sequence[PicturePair], *, seed: int) -> PatchSampler:
     patterns: list[PicturePair] = []
-    if config.share_of_patterns:
+    if config.pattern_share:
         side = max(PATTERN_SIDE, config.patch_size)
         channels = pairs[0].channels
         patterns = pattern_pairs(config.scale, PATTERNS, side=side, seed=seed, channels=channels)
@@ -280,7 +278,7 @@ def _sampler(config: RunConfig, pairs: Sequence[PicturePair], *, seed: int) -> P
         patch_size=config.patch_size,
         batch_size=config.batch_size,
         seed=seed,
-        patterns=(config.share_of_patterns, patterns),
+        patterns=(config.pattern_share, patterns),
         symmetries=AUGMENTATIONS[config.augmentation],
     )
 

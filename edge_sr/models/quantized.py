@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import product
 
 import numpy as np
 import torch
@@ -18,10 +17,6 @@ from edge_sr.models.reparam import SubpixelTail, use_training_form
 LEVELS = 127
 # The picture enters as (x - 128) / 255 at scale 1 / 255, so that all its 256 levels stay.
 PEAK, MIDDLE = 255.0, 128.0
-# What prepare_for_int8 tries: shares of magnitudes that channels and activations keep unclipped,
-# and exponents of equalizing_factors.
-CHANNEL_SHARES, RANGE_SHARES = (0.9999, 0.99999, 1.0), (0.9999, 0.99999, 1.0)
-EXPONENTS = (0.25, 0.5, 0.75)
 
 
 class QuantizedFsrcnn(nn.Module):
@@ -122,38 +117,7 @@ def observed_ranges(model: Fsrcnn, lr: Tensor, *, share: float = 0.9999) -> dict
 
 
 @torch.no_grad()
-def prepare_for_int8(model: Fsrcnn, lr: Tensor) -> dict[str, float]:
-    """Equalise the model's channels in place; returns the ranges of its activations.
-
-    Both come from the batch ``lr``. How far channels are made alike, and how much of an activation
-    a range leaves out, is a trade of clipping against rounding that no rule settles: of a few
-    choices that one is taken whose INT8 pictures of the batch are nearest to the float ones.
-    """
-    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    expected = model(lr)
-
-    def distance(choice: tuple[float, float, float]) -> float:
-        quantized = QuantizedFsrcnn(model, _prepared(model, weights, lr, choice))
-        return float((quantized(lr) - expected).square().mean())
-
-    best = min(product(CHANNEL_SHARES, EXPONENTS, RANGE_SHARES), key=distance)
-    return _prepared(model, weights, lr, best)
-
-
-def _prepared(
-    model: Fsrcnn, weights: Mapping[str, Tensor], lr: Tensor, choice: tuple[float, float, float]
-) -> dict[str, float]:
-    """The model with these weights, equalised, and its ranges."""
-    channel_share, exponent, range_share = choice
-    model.load_state_dict(weights)
-    equalize_channels(model, lr, share=channel_share, exponent=exponent)
-    return observed_ranges(model, lr, share=range_share)
-
-
-@torch.no_grad()
-def equalize_channels(
-    model: Fsrcnn, lr: Tensor, *, share: float = 0.9999, exponent: float = 0.75
-) -> None:
+def equalize_channels(model: Fsrcnn, lr: Tensor, *, share: float = 0.9999) -> None:
     """Scale the channels of each activation to like ranges, in place.
 
     The picture stays the same but for rounding, since a PReLU commutes with positive factors
@@ -166,9 +130,7 @@ def equalize_channels(
     ):
         values = activation(conv(values))
         ranges = _smallest_above(values.transpose(0, 1).flatten(1), share)
-        factors = torch.from_numpy(equalizing_factors(ranges.double().numpy(), exponent)).to(
-            values.dtype
-        )
+        factors = torch.from_numpy(equalizing_factors(ranges.double().numpy())).to(values.dtype)
         conv.weight.mul_(factors[:, None, None, None])
         assert conv.bias is not None
         conv.bias.mul_(factors)

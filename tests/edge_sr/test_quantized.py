@@ -8,9 +8,7 @@ from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
 from edge_sr.models.quantized import (
     QuantizedFsrcnn,
     activation_names,
-    equalize_channels,
     observed_ranges,
-    prepare_for_int8,
 )
 
 
@@ -89,19 +87,3 @@ def test_ranges_hold_the_share_asked_for_and_missing_ones_are_refused() -> None:
     del ranges["map.1.0.prelu"]
     with pytest.raises(ValueError, match=r"activation map.1.0.prelu has no positive range"):
         QuantizedFsrcnn(network(), ranges)
-
-
-def test_preparation_keeps_the_picture_and_loses_less_than_one_rule() -> None:
-    torch.manual_seed(3)
-    lr = 0.5 + 0.02 * torch.randn(1, 1, 112, 112).clamp(-3, 3)
-    lr[0, 0, 56, 56] = 1.0  # a rare edge, which a rule that leaves out one in 10 000 clips
-    with torch.no_grad():
-        ruled, expected = network(), network()(lr)
-        equalize_channels(ruled, lr)
-        by_rule = QuantizedFsrcnn(ruled, observed_ranges(ruled, lr))(lr)
-        prepared = network()
-        ranges = prepare_for_int8(prepared, lr)
-        found = QuantizedFsrcnn(prepared, ranges)(lr)
-        torch.testing.assert_close(prepared(lr), expected, rtol=0, atol=1e-4)
-    distances = [float((sr - expected).square().mean()) for sr in (found, by_rule)]
-    assert distances[0] < 0.8 * distances[1]

@@ -66,12 +66,14 @@ def test_observer_with_the_nearest_pictures_is_taken(residual: onnx.ModelProto) 
         residual, FRAMES, measure_for(residual), EFFORT, budget_db=1.0, say=said.append
     )
     assert set(built.observer_drops) == {
-        observer + suffix for observer in OBSERVERS for suffix in ("", " equalized")
+        observer + suffix
+        for observer in OBSERVERS
+        for suffix in ("", " equalized", " half equalized")
     }
     best = min(built.observer_distances, key=lambda name: built.observer_distances[name])
     assert built.table.observer == best
     assert built.table.frames_digest == "f" * 64
-    assert len(said) == 2 * len(OBSERVERS)
+    assert len(said) == 3 * len(OBSERVERS)
 
 
 def test_trained_ranges_take_the_place_of_all_observers(residual: onnx.ModelProto) -> None:
