@@ -65,9 +65,10 @@ class RunConfig:
     form.
 
     Training pictures are used at 1/shrink of their size for each of ``shrinks``, equally often;
-    ``pattern_share`` of the patches are synthetic text, stripes, noise and the like. LR went through
-    H.264 at each of ``h264_crf``, equally often, 0 being lossless. ``init`` is a checkpoint of the same network to start from,
-    all but the tail if its scale is another (Dong et al., FSRCNN, section 3.4: the layers before
+    ``pattern_share`` of the patches are synthetic text, stripes, noise and the like. LR went
+    through H.264 at each of ``h264_crf``, equally often, 0 being lossless. ``init`` is a checkpoint
+    of the same network to start from, all but the tail if its scale is another (Dong et al.,
+    FSRCNN, section 3.4: the layers before
     it serve all scales). The learning rate rises linearly for ``warm_up`` iterations, at most a
     tenth of a stage, and falls from ``learning_rate`` (None: the optimiser's own): by ``schedule``
     cosine to ``final_learning_rate``, by step times ``step_factor`` every ``step_every``.
