@@ -23,24 +23,26 @@ from export.native_pack import NativeModel, Unpacked, pack_native, pack_or_reaso
 from export.plan import OFFERED, BuildPlan
 from export.qdq import quantize
 from export.report import BuildFacts, report_html, report_json, report_of
-from export.source import Source
-from export.verify import (
-    NATIVE_SHARE,
-    TILED_LEVELS,
+from export.scores import (
     HeldOut,
     Picture,
     Quality,
     bicubic_scores,
+    graph_scores,
+    held_out_pairs,
+    mean,
+    quality_of,
+    signless,
+)
+from export.source import Source
+from export.verify import (
+    NATIVE_SHARE,
+    TILED_LEVELS,
     check_bytes,
     check_drop,
     check_native,
     check_tiled,
-    graph_scores,
-    held_out_pairs,
     layer_precisions,
-    mean,
-    quality_of,
-    signless,
 )
 from runtime.errors import UnsupportedError
 from runtime.manifest import NATIVE_MODEL, FileEntry, write_manifest

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from export.native_pack import NativeModel
-from export.verify import HeldOut, Picture, Quality, picture_scores, quality_of
+from export.scores import HeldOut, Picture, Quality, picture_scores, quality_of
 from runtime.backends.native import load_core
 from runtime.errors import UnsupportedError
 

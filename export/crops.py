@@ -11,8 +11,8 @@ import onnx
 from numpy.typing import NDArray
 
 from export.heads import with_uint8_io
+from export.scores import HeldOut, Picture, bicubic_picture, picture_psnr
 from export.session import GraphRunner
-from export.verify import HeldOut, Picture, bicubic_picture, picture_psnr
 
 CROP_SIDE = 120
 MOST_CROPS = 3

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from export.graph import copy_of, samples_of
 from export.qdq import quantizable_tensors
-from export.verify import HeldOut
+from export.scores import HeldOut
 
 # Multiplications of one pass over the calibration frames, of one comparison on the held-out
 # pictures, and of all comparisons that look for what INT8 costs each layer.

@@ -22,6 +22,7 @@ from export.equalize import equalized, joints
 from export.errors import ParityError
 from export.graph import encode
 from export.qdq import quantizable_nodes, quantizable_tensors, quantize
+from export.scores import HeldOut, levels_of, mean, picture_psnr, signless
 from export.sensitivity import (
     Group,
     fewest_groups,
@@ -31,7 +32,6 @@ from export.sensitivity import (
     title_of,
 )
 from export.session import GraphRunner
-from export.verify import HeldOut, levels_of, mean, picture_psnr, signless
 
 # Name, share of a channel's magnitudes that count, exponent of equalizing_factors.
 EQUALIZATIONS = (("equalized", 0.9999, 0.75), ("half equalized", 0.99999, 0.5))

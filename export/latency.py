@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from export.verify import Picture
+from export.scores import Picture
 
 OUTPUT_WIDTH, OUTPUT_HEIGHT = 1280, 720
 WARM_UP, LEAST_SAMPLES, MOST_SAMPLES, SECONDS = 3, 7, 50, 1.5

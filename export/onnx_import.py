@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from onnx.inliner import inline_local_functions
 
@@ -27,17 +25,16 @@ from export.graph import (
     tensor_names,
 )
 from export.heads import INPUT, OUTPUT, PEAK
-from export.session import GraphRunner, largest_difference, one_line
+from export.onnx_probe import (
+    CONTRACT,
+    check_batches,
+    check_range,
+    measured_scale,
+    receptive_field_radius,
+)
+from export.session import GraphRunner, one_line
 
 LARGEST_FILE = 256 << 20
-LARGEST_RADIUS = 256
-SCALES = (2, 3, 4)
-# Where a change has come this far and operators may look at the whole picture, they do.
-GLOBAL_REACH = 64
-_CONTRACT = (
-    "a network for [N, 1, H, W] luminance or [N, 3, H, W] RGB is needed, float in [0, 1] or uint8 "
-    "at both ends"
-)
 _CHANNELS = {1: "y", 3: "rgb"}
 # Beside those that leave the spatial path: they mix the whole picture and keep its positions.
 _GLOBAL_NORMS = frozenset(
@@ -63,9 +60,9 @@ def import_onnx(path: Path) -> ImportedModel:
     """
     model = _normalised(_parsed(path), path.name)
     run = GraphRunner(model)
-    scale = _measured_scale(run, path.name)
-    _check_batches(run, path.name)
-    _check_range(run, scale, path.name)
+    scale = measured_scale(run, path.name)
+    check_batches(run, path.name)
+    check_range(run, scale, path.name)
     radius = receptive_field_radius(run, scale, may_be_global=_may_be_global(model.graph))
     spec = ModelSpec(
         path.stem[:100],
@@ -75,23 +72,6 @@ def import_onnx(path: Path) -> ImportedModel:
         tileable=radius is not None,
     )
     return ImportedModel(model, spec)
-
-
-def receptive_field_radius(
-    run: GraphRunner, scale: int, *, may_be_global: bool = False
-) -> int | None:
-    """Largest distance in LR pixels at which changing one input pixel changes the output.
-
-    Grows the picture until the change stays inside it. None beyond LARGEST_RADIUS;
-    ``may_be_global`` gives up at GLOBAL_REACH already, before attention needs gigabytes.
-    """
-    for centre in (16, 32, GLOBAL_REACH, 128, LARGEST_RADIUS + 1):
-        reach = max(_reach(run, scale, centre, seed) for seed in range(2))
-        if reach < centre:
-            return reach
-        if may_be_global and centre >= GLOBAL_REACH:
-            break
-    return None
 
 
 def _may_be_global(graph: onnx.GraphProto) -> bool:
@@ -139,7 +119,7 @@ def _normalised(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
         return finish(model)
     except onnx.shape_inference.InferenceError as error:
         raise ValueError(
-            f"{name} does not return as many channels as it takes: {one_line(error)}; {_CONTRACT}"
+            f"{name} does not return as many channels as it takes: {one_line(error)}; {CONTRACT}"
         ) from error
 
 
@@ -154,17 +134,17 @@ def _check_ends(graph: onnx.GraphProto, name: str) -> None:
     for kind, value in ends:
         tensor = value.type.tensor_type
         if tensor.elem_type not in (TensorProto.FLOAT, TensorProto.UINT8):
-            raise ValueError(f"{name}: {kind} {value.name} is {_type_name(value)}; {_CONTRACT}")
+            raise ValueError(f"{name}: {kind} {value.name} is {_type_name(value)}; {CONTRACT}")
         dims = tensor.shape.dim
         if kind == "input" and len(dims) != 4:
-            raise ValueError(f"{name}: input {value.name} has {len(dims)} axes, not 4; {_CONTRACT}")
+            raise ValueError(f"{name}: input {value.name} has {len(dims)} axes, not 4; {CONTRACT}")
         if len(dims) == 4 and dims[1].HasField("dim_value") and dims[1].dim_value not in _CHANNELS:
             raise ValueError(
-                f"{name}: {kind} {value.name} has {dims[1].dim_value} channels; {_CONTRACT}"
+                f"{name}: {kind} {value.name} has {dims[1].dim_value} channels; {CONTRACT}"
             )
     types = [_type_name(value) for _, value in ends]
     if types[0] != types[1]:
-        raise ValueError(f"{name} turns {types[0]} into {types[1]}; {_CONTRACT}")
+        raise ValueError(f"{name} turns {types[0]} into {types[1]}; {CONTRACT}")
     del graph.input[:]
     graph.input.extend(inputs)
 
@@ -262,79 +242,3 @@ def _rename_ends(graph: onnx.GraphProto) -> None:
     graph.input[0].CopyFrom(helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, sizes_in))
     graph.output[0].CopyFrom(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, sizes_out))
     del graph.value_info[:]
-
-
-def _measured_scale(run: GraphRunner, name: str) -> int:
-    found = set()
-    for height, width in ((16, 20), (23, 17)):
-        try:
-            shape = run(_test_picture(run, height, width)).shape
-        except ValueError as error:
-            raise ValueError(
-                f"{name} does not run on a {width}x{height} picture, so its sizes are not free: "
-                f"{error}"
-            ) from error
-        scale = shape[-1] // width
-        if scale not in SCALES or shape != (1, run.samples, scale * height, scale * width):
-            samples = run.samples
-            raise ValueError(
-                f"{name} turns [1, {samples}, {height}, {width}] into {list(shape)}; "
-                f"[1, {samples}, s*{height}, s*{width}] with s in {SCALES} is needed"
-            )
-        found.add(scale)
-    if len(found) > 1:
-        raise ValueError(f"{name} upscales by {found} depending on the size; one scale is needed")
-    return int(found.pop())
-
-
-def _check_batches(run: GraphRunner, name: str) -> None:
-    first = _test_picture(run, 18, 21)
-    second = first[:, :, ::-1].copy()
-    try:
-        both = run(np.concatenate([first, second]))
-    except ValueError as error:
-        raise ValueError(f"{name} does not run on a batch of two: {error}") from error
-    alone = np.concatenate([run(first), run(second)])
-    if largest_difference(both, alone) > 1e-4:
-        raise ValueError(f"{name} mixes the pictures of a batch")
-
-
-def _check_range(run: GraphRunner, scale: int, name: str) -> None:
-    lr = _test_picture(run, 48, 56)
-    sr = run(lr)
-    blocks = sr[0].reshape(-1, 48, scale, 56, scale).mean(axis=(2, 4))
-    error = float(np.abs(blocks - lr[0]).mean())
-    if not np.isfinite(error) or error > 0.1 or sr.min() < -0.5 or sr.max() > 1.5:
-        raise ValueError(
-            f"{name} does not return its input upscaled: on a test picture in [0, 1] the result "
-            f"spans {sr.min():.3g} to {sr.max():.3g} and differs by {error:.3g} on average; "
-            f"{_CONTRACT}, and the result in [0, 1]"
-        )
-
-
-def _test_picture(run: GraphRunner, height: int, width: int) -> NDArray[np.float32]:
-    """A shaded wave with an edge, [1, C, H, W] in [0, 1], in colour for three channels."""
-    y, x = np.mgrid[0:height, 0:width]
-    waves = [0.25 * np.sin(x / (4.0 + channel) + y / 6.0) for channel in range(run.samples)]
-    picture = 0.5 + np.stack(waves) + 0.2 * (x > width // 2)
-    return np.asarray(picture[None], np.float32)
-
-
-def _reach(run: GraphRunner, scale: int, centre: int, seed: int) -> int:
-    """How far the change of the centre pixel is seen, at most ``centre``.
-
-    NaN shows every path through sums and products, also those with tiny weights; the finite
-    changes show paths through operators that drop NaN.
-    """
-    rng = np.random.default_rng(seed)
-    picture = rng.random((1, run.samples, 2 * centre + 1, 2 * centre + 1), dtype=np.float32)
-    before = run(picture)
-    changed = np.zeros(before.shape[2:], dtype=bool)
-    for value in (np.nan, 2.0, -1.0, 1e3, -1e3):
-        other: NDArray[Any] = picture.copy()
-        other[0, :, centre, centre] = value
-        changed |= (run(other)[0] != before[0]).any(axis=0)
-    if not changed.any():
-        return 0
-    rows, columns = np.nonzero(changed)
-    return int(max(np.abs(rows // scale - centre).max(), np.abs(columns // scale - centre).max()))

@@ -17,8 +17,9 @@ from export.int8 import Int8Build
 from export.native_pack import NativeModel, Unpacked
 from export.plan import BuildPlan
 from export.provenance import git_commit, library_versions
+from export.scores import Picture, Quality, mean, signless
 from export.source import Source
-from export.verify import Layer, Picture, Quality, mean, signless
+from export.verify import Layer
 from runtime.manifest import FileEntry
 
 CPU_NOTE = (

@@ -10,7 +10,7 @@ from export import assemble, bf16
 from export.assemble import Precisions, offer_bf16
 from export.native_pack import NativeModel
 from export.plan import BuildPlan
-from export.verify import HeldOut, Quality
+from export.scores import HeldOut, Quality
 from runtime.errors import UnsupportedError
 
 PLAN = BuildPlan(

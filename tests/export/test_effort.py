@@ -12,7 +12,7 @@ from export.effort import Effort, centre_of, effort_for, macs_per_pixel
 from export.heads import with_float_io
 from export.onnx_export import export_onnx
 from export.rewrite import rewrite_deconvolution
-from export.verify import held_out_pairs
+from export.scores import held_out_pairs
 
 FRAMES = [synthetic_rgb(96, 120, seed=i) for i in range(3)]
 PAIRS = held_out_pairs([("a", synthetic_rgb(160, 192)), ("b", synthetic_rgb(144, 160))], 2)

@@ -17,7 +17,7 @@ from export.int8 import Measure, Trained, build_int8
 from export.onnx_export import export_onnx
 from export.qdq import int8_share, quantizable_convs, quantizable_tensors, quantize
 from export.rewrite import rewrite_deconvolution
-from export.verify import held_out_pairs
+from export.scores import held_out_pairs
 
 FRAMES = CalibrationFrames(
     calibrate=(("a", synthetic_luma(48, 48)), ("b", synthetic_luma(40, 52, seed=1))),

@@ -88,7 +88,7 @@ def test_chain_on_the_enlarged_picture_computes_what_both_graphs_do(
     file, run = read_native(native.data), GraphRunner(twin, threads=1)
     assert (file.upsamples_first, file.has_base) == (True, is_residual)
     for lr in CROPS:
-        assert largest_difference(run_float(file, lr), run.plane(lr.astype(np.float32))) < 1e-3
+        assert largest_difference(run_float(file, lr), run.picture(lr.astype(np.float32))) < 1e-3
     assert share_beyond_a_level(native, int8_twin) <= 1e-3
 
 
@@ -125,7 +125,7 @@ def test_engine_runs_the_wide_networks_as_onnx_runtime_does(
     for lr in CROPS:
         sr = np.empty((lr.shape[0] * scale, lr.shape[1] * scale), np.uint8)
         engine.upscale(np.ascontiguousarray(lr), sr)
-        differences.append(np.abs(sr.astype(int) - run.plane(lr)).reshape(-1))
+        differences.append(np.abs(sr.astype(int) - run.picture(lr)).reshape(-1))
     levels = np.concatenate(differences)
     if precision == "fp32":
         assert levels.max() <= 1

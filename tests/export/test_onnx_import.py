@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from export.graph import copy_of
 from export.heads import with_float_io, with_uint8_io
 from export.onnx_export import export_onnx
-from export.onnx_import import import_onnx, receptive_field_radius
+from export.onnx_import import import_onnx
+from export.onnx_probe import receptive_field_radius
 from export.session import GraphRunner, random_planes
 
 

@@ -27,8 +27,9 @@ from export.native_pack import NativeModel, Unpacked
 from export.plan import BuildPlan
 from export.provenance import library_versions
 from export.report import BuildFacts, report_html, report_json, report_of
+from export.scores import Quality, held_out_pairs, signless
 from export.source import Source
-from export.verify import Layer, Quality, held_out_pairs, signless
+from export.verify import Layer
 from runtime.manifest import FileEntry
 
 FRAMES = CalibrationFrames((("a", synthetic_luma(32, 32)),), (), "d" * 64)

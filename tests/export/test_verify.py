@@ -22,8 +22,8 @@ from export.heads import with_float_io
 from export.onnx_export import export_onnx
 from export.qdq import quantizable_tensors, quantize
 from export.rewrite import rewrite_deconvolution
+from export.scores import bicubic_scores, graph_scores, held_out_pairs, picture_psnr, quality_of
 from export.verify import (
-    bicubic_scores,
     check_bytes,
     check_drop,
     check_grey_levels,
@@ -31,11 +31,7 @@ from export.verify import (
     check_same,
     check_tiled,
     check_torch_parity,
-    graph_scores,
-    held_out_pairs,
     layer_precisions,
-    picture_psnr,
-    quality_of,
 )
 from runtime import Upscaler
 

@@ -15,7 +15,8 @@ from edge_sr.models import build_model
 from edge_sr.models.checkpoint import save_checkpoint
 from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
 from edge_sr.models.network import Network
-from edge_sr.models.san import SecondOrderAttention
+from edge_sr.models.rcan import ChannelWeights
+from edge_sr.models.san import covariance, matrix_square_root
 from edge_sr.models.spec import ModelSpec
 from edge_sr.models.vdsr import Vdsr
 from export.onnx_export import export_onnx
@@ -95,7 +96,7 @@ class SecondOrderNetwork(Network):
         super().__init__()
         torch.manual_seed(0)
         self.head, self.tail = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 12, 3, padding=1)
-        self.attention = SecondOrderAttention(16)
+        self.weights = ChannelWeights(16)
         with torch.no_grad():
             self.head.weight.mul_(gain)
             self.tail.weight.div_(gain)
@@ -103,7 +104,10 @@ class SecondOrderNetwork(Network):
 
     def forward(self, lr: Tensor) -> Tensor:
         """[N, 3, H, W] to [N, 3, 2*H, 2*W]."""
-        return functional.pixel_shuffle(self.tail(self.attention(self.head(lr))), 2)
+        features = self.head(lr)
+        root = matrix_square_root(covariance(features))
+        weighted = features * self.weights(root.mean(1)[:, :, None, None])
+        return functional.pixel_shuffle(self.tail(weighted), 2)
 
 
 class Skipless(Vdsr):
