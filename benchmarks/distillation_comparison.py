@@ -36,6 +36,8 @@ from training_rows import (
 from runtime.cli import run_main
 
 ALONE, TWICE, PICTURE = "no distillation", "no distillation, warm restart", "picture alone"
+# Matplotlib has ten colours.
+LINES = ("-", "--", ":")
 SETTINGS = "--optimizer adam --beta2 0.999 --learning-rate 1e-3 --final-learning-rate 1e-5"
 SETTINGS += " --schedule cosine --warm-up 200 --ema-decay 0.999 --augmentation dihedral"
 SETTINGS += " --shrinks 1 2 4 --pattern-share 0 --log-every 100 --evaluate-every 500"
@@ -148,11 +150,11 @@ def draw_curves(args: argparse.Namespace, rows: Sequence[Row]) -> Path:
 
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.add_subplot()
-    for row in rows:
+    for index, row in enumerate(rows):
         log = folder_of(args, row, args.seeds[0]) / "student" / "log.jsonl"
         records = [json.loads(line) for line in log.read_text().splitlines()]
         scored = [(r["iteration"], r["psnr"]) for r in records if "psnr" in r]
-        axes.plot(*zip(*scored, strict=True), label=row.name)
+        axes.plot(*zip(*scored, strict=True), label=row.name, ls=LINES[index // 10])
     axes.set(xlabel="iteration", ylabel="held-out PSNR, dB", title=f"{args.student}, x2")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
