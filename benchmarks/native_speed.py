@@ -121,7 +121,7 @@ def runners_of(
             runners[f"native {precision}"] = _native_runner(engine)
     for precision, graph in (("fp32", twin), ("int8", int8_twin)):
         runner = GraphRunner(with_uint8_io(graph), threads=threads)
-        runners[f"ONNX Runtime {precision}"] = runner.plane
+        runners[f"ONNX Runtime {precision}"] = runner.picture
     return runners
 
 
