@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pictures_support import write_pictures
+from thin_networks import thin
 
 from edge_sr.distillation.recipes import load_recipe, recipe_names
 from edge_sr.distillation.trainer import Stage
@@ -16,23 +17,6 @@ from edge_sr.models.checkpoint import save_checkpoint
 from edge_sr.train import main
 
 ITERATIONS, LEFT_AT = 200, 180
-THIN = {
-    "fsrcnn": {"d": 8, "s": 4, "m": 1},
-    "fsrcnn_l": {"d": 8, "s": 8, "m": 1},
-    "vdsr": {"width": 8, "depth": 4},
-    "idn": {"width": 12, "d": 4, "blocks": 1},
-    "idn_rgb": {"width": 12, "d": 4, "blocks": 1},
-    "carn": {"width": 8},
-    "edsr": {"width": 8, "blocks": 3},
-    "rcan": {"width": 16, "groups": 3, "blocks": 1},
-    "san": {"width": 16, "groups": 3, "blocks": 1, "attention_width": 4},
-    "drn": {"width": 8, "blocks": 2},
-}
-
-
-def thin(model: str) -> dict[str, int]:
-    """Options of a small network of the same kind, at the scale of a test."""
-    return THIN.get(model) or THIN[model.split("_")[0]]
 
 
 @pytest.fixture(scope="module")
