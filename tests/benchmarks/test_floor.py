@@ -61,5 +61,5 @@ def test_the_program_measures_every_kernel_that_it_lists(tmp_path: Path) -> None
         assert worker.facts["detail"] == f"{precision} {isa}"
         assert worker.close() == {}
         assert len(seconds) == 10
-        # Between 0.1 and 10 000 GMAC/s.
-        assert 1e-4 < min(seconds) <= max(seconds) < 10
+        # Between 0.1 and 10 000 GMAC/s at best; a burst that other work interrupts may take longer.
+        assert 1e-4 < min(seconds) < 10
