@@ -58,8 +58,6 @@ def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
     torch.manual_seed(config.seed)
     student = fresh_network(config)
     training, held_out = load_data(config, student.spec.channels)
-    if process.is_main:
-        _write_json(out / "run.json", {"config": config.to_json(), "versions": versions()})
     choose_layers(student, config, process)
     objective, stages = _objective_of(config, student, out, process, training, held_out)
     stages.append(_run_stage("student", objective, config, out, process, training, held_out))
@@ -243,6 +241,8 @@ def _run_stage(
 ) -> Stage:
     sampler = _sampler(config, training, seed=config.seed + (1 if name == "teacher" else 0))
     if process.is_main:
+        # Not before a stage begins, so that a run that cannot start leaves its folder free.
+        _write_json(out / "run.json", {"config": config.to_json(), "versions": versions()})
         used = ", ".join(f"{n} at 1/{shrink}" for shrink, n in sampler.counts().items())
         print(f"{name}'s pictures, large enough for a patch: {used}", file=sys.stderr)  # noqa: T201
     options = StageOptions(

@@ -328,3 +328,15 @@ def test_an_rgb_student_trains_and_is_scored_by_protocol_c(
     assert scored["results"][1]["psnr"] == pytest.approx(summary["psnr"], abs=1e-3)
     assert evaluate([checkpoint, "--data", str(held_out), "--protocol", "B"]) == 1
     assert "an RGB network is scored by protocol C, not B" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["pisr", "lsfd"])
+def test_a_run_that_cannot_start_leaves_its_folder_free(
+    method: str, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = ["--method", method, "--teacher", str(tmp_path / "none.safetensors")]
+    assert train(tmp_path / "run", data, *missing, "--iterations", "2") == 1
+    assert "none.json is missing" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    length = ["--method", "baseline", "--iterations", "2"]
+    assert train(tmp_path / "run", data, *length) == 0
