@@ -189,7 +189,7 @@ def _add_imitation_options(add: Callable[..., Any]) -> None:
     )
     add("--lambda-student", type=float, help="its weight, default 1e-6, lsfd 10 (FAKD's)")
     add("--scale-map", choices=SCALE_MAPS, help="shape of laplace's spread, default CxHxW")
-    add("--lambda-float", type=float, help="of qat: weight of the float student, default 1")
+    add("--lambda-float", type=float, help="of qat: weight of the float student or teacher, 1")
 
 
 def _add_lsfd_options(add: Callable[..., Any]) -> None:

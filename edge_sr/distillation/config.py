@@ -61,8 +61,8 @@ class RunConfig:
     the student from an hourglass's decoder. ``teacher`` is a run whose teacher is taken instead of
     training one, or the checkpoint of a network that sees LR, whose features are imitated, or whose
     picture if ``imitation_loss`` is output. ``lsfd`` are further options of method lsfd, whose
-    teacher is such a checkpoint. ``lambda_float`` weighs a QAT student's distance from its float
-    form.
+    teacher is such a checkpoint. ``lambda_float`` weighs the distance of a QAT student's picture
+    from that of its float form, or of such a checkpoint.
 
     Training pictures are used at 1/shrink of their size for each of ``shrinks``, equally often;
     ``pattern_share`` of the patches are synthetic text, stripes, noise and the like. LR went
@@ -148,6 +148,13 @@ class RunConfig:
             sees_lr or (self.imitation_loss != "output" and self.method != "lsfd"),
             f"{'method lsfd' if self.method == 'lsfd' else 'imitation loss output'} needs a "
             "network that sees LR: --teacher CHECKPOINT",
+        )
+        require(
+            self.teacher is None or self.method != "baseline", "method baseline takes no teacher"
+        )
+        require(
+            self.teacher is None or sees_lr or self.method != "qat",
+            f"method qat imitates a checkpoint's picture, which teacher {self.teacher} is not",
         )
         require(
             self.method == "lsfd" or self.lsfd == LsfdOptions(),

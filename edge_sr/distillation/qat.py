@@ -10,21 +10,29 @@ from torch import Tensor
 
 from edge_sr.distillation.pisr import Objective, Terms
 from edge_sr.models.fsrcnn import Fsrcnn
+from edge_sr.models.network import Network
 from edge_sr.models.quantized import QuantizedFsrcnn, blocks_of
 
 
 class QatStage(Objective):
     """|Y - Q(X)| + lambda_float |F(X) - Q(X)|, means over pixels.
 
-    Q is the student as its INT8 graph computes it, F the float student that it began from. PReLU
-    slopes stay, so that both may share a native model.
+    Q is the student as its INT8 graph computes it, F the float student that it began from or, where
+    one is given, a ``teacher`` of the same scale and channels. PReLU slopes stay, so that INT8 and
+    float may share a native model.
     """
 
     def __init__(
-        self, student: Fsrcnn, ranges: Mapping[str, float], *, lambda_float: float
+        self,
+        student: Fsrcnn,
+        ranges: Mapping[str, float],
+        *,
+        lambda_float: float,
+        teacher: Network | None = None,
     ) -> None:
         super().__init__()
-        self._float = [_frozen_copy(student)]
+        imitated = _frozen_copy(student) if teacher is None else teacher
+        self._float = [imitated.requires_grad_(False).eval()]
         for _, _, activation in blocks_of(student):
             activation.get_parameter("weight").requires_grad_(False)
         self.model = QuantizedFsrcnn(student, ranges)

@@ -39,6 +39,7 @@ from edge_sr.models.fsrcnn import Fsrcnn
 from edge_sr.models.network import Network
 from edge_sr.models.pisr_teacher import LrTeacher, PisrTeacher, PlainTeacher, Teacher
 from edge_sr.models.quantized import equalize_channels, observed_ranges
+from edge_sr.models.reparam import use_training_form
 
 # Synthetic pictures, and their LR side in pixels.
 PATTERNS, PATTERN_SIDE = 288, 128
@@ -58,7 +59,7 @@ def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
     torch.manual_seed(config.seed)
     student = fresh_network(config)
     training, held_out = load_data(config, student.spec.channels)
-    choose_layers(student, config, process)
+    choose_layers(student, config, process, "student's")
     objective, stages = _objective_of(config, student, out, process, training, held_out)
     stages.append(_run_stage("student", objective, config, out, process, training, held_out))
     summary = {
@@ -92,9 +93,9 @@ def _objective_of(
     if config.method == "baseline":
         return Baseline(student, config.reconstruction_loss), []
     if config.method == "qat":
-        return _qat(config, fsrcnn_of(student, "method qat"), training), []
+        return _qat(config, fsrcnn_of(student, "method qat"), process, training), []
     if config.teacher is not None and Path(config.teacher).suffix == ".safetensors":
-        network = _read_network(Path(config.teacher), student).to(process.device)
+        network = _read_network(Path(config.teacher), student, config, process)
         return _imitation_of_network(config, student, network), []
     teacher, stages = _privileged_teacher(config, out, process, training, held_out)
     if config.transfer and isinstance(teacher, PisrTeacher):
@@ -102,10 +103,20 @@ def _objective_of(
     return _feature_stage(config, student, teacher.to(process.device)), stages
 
 
-def _qat(config: RunConfig, student: Fsrcnn, training: Sequence[PicturePair]) -> Objective:
+def _qat(
+    config: RunConfig, student: Fsrcnn, process: Process, training: Sequence[PicturePair]
+) -> Objective:
     lr = torch.from_numpy(_sampler(config, training, seed=config.seed).batch(0)[0])
     equalize_channels(student, lr)
-    return QatStage(student, observed_ranges(student, lr), lambda_float=config.lambda_float)
+    teacher = None
+    if config.teacher is not None:
+        teacher = _read_network(Path(config.teacher), student, config, process)
+    return QatStage(
+        student,
+        observed_ranges(student, lr),
+        lambda_float=config.lambda_float,
+        teacher=teacher,
+    )
 
 
 def _imitation_of_network(config: RunConfig, student: Network, teacher: Network) -> Objective:
@@ -133,7 +144,9 @@ def _feature_stage(config: RunConfig, student: Network, teacher: Teacher) -> Obj
     )
 
 
-def _read_network(checkpoint: Path, student: Network) -> Network:
+def _read_network(
+    checkpoint: Path, student: Network, config: RunConfig, process: Process
+) -> Network:
     """A network that sees LR as the student's teacher; ValueError if it takes other pictures."""
     network, _ = load_checkpoint(checkpoint)
     theirs, own = network.spec, student.spec
@@ -143,6 +156,8 @@ def _read_network(checkpoint: Path, student: Network) -> Network:
         raise ValueError(
             f"the teacher {checkpoint} takes {theirs.channels}, but {own.name} {own.channels}"
         )
+    network = use_training_form(network).to(process.device)
+    choose_layers(network, config, process, "teacher's")
     return network
 
 

@@ -34,19 +34,19 @@ def fsrcnn_of(network: Network, what: str) -> Fsrcnn:
     return network
 
 
-def choose_layers(student: Network, config: RunConfig, process: Process) -> None:
+def choose_layers(network: Network, config: RunConfig, process: Process, whose: str) -> None:
     """Give an FSRCNN the native step where it can take it, and say what computes the layers."""
-    if not isinstance(student, Fsrcnn):
+    if not isinstance(network, Fsrcnn):
         return
-    against = reason_against(student, config.patch_size, process.device)
+    against = reason_against(network, config.patch_size, process.device)
     if not process.native_step:
         against = "so it was asked"
     if against is None:
-        student.native_step = NativeStep(student, (config.patch_size,) * 2, torch.get_num_threads())
+        network.native_step = NativeStep(network, (config.patch_size,) * 2, torch.get_num_threads())
     if process.is_main:
-        step = student.native_step
+        step = network.native_step
         layers = f"PyTorch, {against}" if step is None else f"native step, {step.isa}"
-        print(f"student's layers: {layers}", file=sys.stderr)  # noqa: T201
+        print(f"{whose} layers: {layers}", file=sys.stderr)  # noqa: T201
 
 
 def _take_weights(model: Network, checkpoint: Path, *, any_scale: bool) -> None:

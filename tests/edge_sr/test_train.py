@@ -150,6 +150,31 @@ def test_qat_fine_tunes_a_student_and_keeps_its_ranges(
     assert "name its checkpoint with --init" in capsys.readouterr().err
 
 
+def test_qat_imitates_a_given_teacher(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, (name, scale) in enumerate((("student", "2"), ("teacher", "2"), ("x3", "3"))):
+        length = ("--iterations", "2", "--seed", str(seed), "--scale", scale)
+        assert train(tmp_path / name, data, "--method", "baseline", *length) == 0
+    files = {n: str(tmp_path / n / "student.safetensors") for n in ("student", "teacher", "x3")}
+    options = ("--method", "qat", "--iterations", "1", "--init", files["student"])
+    options = (*options, "--learning-rate", "1e-9", "--final-learning-rate", "0")
+    first = {}
+    for imitated in ("student", "teacher"):
+        out = tmp_path / f"of {imitated}"
+        assert train(out, data, *options, "--teacher", files[imitated]) == 0
+        first[imitated] = json.loads(logs(out)["student"].splitlines()[0])
+    assert train(tmp_path / "of itself", data, *options) == 0
+    own = json.loads(logs(tmp_path / "of itself")["student"].splitlines()[0])
+    assert first["student"]["imitation"] == pytest.approx(own["imitation"], rel=1e-3)
+    assert first["teacher"]["imitation"] > 2 * own["imitation"]
+    capsys.readouterr()
+    assert train(tmp_path / "other", data, *options, "--teacher", files["x3"]) == 1
+    assert "upscales by 3, not 2" in capsys.readouterr().err
+    assert train(tmp_path / "run", data, *options, "--teacher", str(tmp_path / "student")) == 1
+    assert "imitates a checkpoint's picture" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does(tmp_path: Path, data: Path) -> None:
     options = [*SHORT.split(), "--data", str(data), "--device", "cpu", "--iterations", "6"]
@@ -242,6 +267,7 @@ def test_flag_that_contradicts_the_resumed_run_is_refused(
             "h264_crf (20, 60) must be different whole numbers of 0 to 51",
         ),
         (["--method", "pisr", "--imitation-loss", "output"], "needs a network that sees LR"),
+        (["--method", "baseline", "--teacher", "run"], "takes no teacher"),
         (["--ema-decay", "1"], r"ema_decay 1.0 must be in [0, 1)"),
         (["--learning-rate", "0"], "learning rates 0.0 to"),
         (["--evaluate-every", "3"], "evaluate_every 3 must be a multiple of log_every 2"),
