@@ -10,8 +10,8 @@ lint:
 	lint-imports
 	mdformat --check *.md docs
 
-test:
-	pytest
+test:  ## a process for each core
+	pytest -n auto
 
 BINDINGS = build/tensorrt-bindings
 BINDINGS_WHEELS = tensorrt-cu12-bindings==10.3.0 tensorrt-cu13-bindings==10.13.3.9.post1 \

@@ -18,15 +18,21 @@ EXAMPLES = RUNTIME / "core" / "examples"
 pytestmark = [pytest.mark.slow, needs_compiler]
 
 
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("build")
+
+
 @pytest.fixture(scope="module", params=["shared", "static"])
 def prefix(
-    request: pytest.FixtureRequest, core_build: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, build: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     prefix = tmp_path_factory.mktemp("prefix")
-    shared = "ON" if request.param == "shared" else "OFF"
-    run("cmake", core_build, f"-DBUILD_SHARED_LIBS={shared}", f"-DCMAKE_INSTALL_PREFIX={prefix}")
-    run("cmake", "--build", core_build, "-j", "2")
-    run("cmake", "--install", core_build)
+    options = ["-DEDGE_SR_CUDA=OFF", "-DEDGE_SR_TENSORRT=OFF", "-DCMAKE_INSTALL_LIBDIR=lib"]
+    options += [f"-DBUILD_SHARED_LIBS={'ON' if request.param == 'shared' else 'OFF'}"]
+    run("cmake", "-S", RUNTIME, "-B", build, *options, f"-DCMAKE_INSTALL_PREFIX={prefix}")
+    run("cmake", "--build", build, "-j", "2")
+    run("cmake", "--install", build)
     return prefix
 
 
