@@ -41,7 +41,7 @@ from runtime.streams.live_command import check_live, live_shows_compression, ups
 from runtime.upscale_options import (
     cluster_options,
     engine_options,
-    parse_args,
+    parse_options,
     video_options,
 )
 from runtime.upscaler import Upscaler
@@ -51,9 +51,14 @@ from runtime.video.probe import VideoInfo, shows_compression
 from runtime.video.relay import StageLoad
 
 
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse and check the options."""
+    return parse_options(argv, __doc__)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    args = parse_args(argv, __doc__)
+    args = parse_args(argv)
     with _termination_as_interrupt():
         return run_main(run, args, is_stdout_taken=writes_stdout(args))
 

@@ -39,7 +39,7 @@ FILE_OPTIONS: Mapping[str, Any] = MappingProxyType(
 STREAM_KINDS = ("stream", "live")
 
 
-def parse_args(argv: list[str] | None, description: str) -> argparse.Namespace:
+def parse_options(argv: list[str] | None, description: str | None) -> argparse.Namespace:
     """Parse and check the options of :mod:`runtime.upscale`; ``kind`` is the kind of the job."""
     parser = argparse.ArgumentParser(
         prog="python -m runtime.upscale",

@@ -70,6 +70,14 @@ def facts_without_weights(name: str, scale: int) -> dict[str, Any]:
         return network_speed.facts_of(build_model(name, scale))
 
 
+def test_figure_of_the_readme_is_the_record() -> None:
+    record = read("before-after.json")
+    ours, bicubic = record["psnr"]["edge-sr"], record["psnr"]["bicubic"]
+    caption = " ".join((ROOT / "README.md").read_text().split())
+    figures = f"{record['frames']} frames luminance PSNR is {ours:.2f} dB against {bicubic:.2f} dB"
+    assert figures in caption
+
+
 def test_networks_in_models_md_are_the_record_and_the_code() -> None:
     page = (ROOT / "docs" / "models.md").read_text()
     record = read("network-speed.json")

@@ -416,5 +416,5 @@ def test_option_that_a_stream_does_not_take_is_refused(
     option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        upscale.main(["-", "-", option])
+        upscale.parse_args(["-", "-", option])
     assert f"{option.partition('=')[0]} is for video files" in capsys.readouterr().err
