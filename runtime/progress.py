@@ -7,8 +7,9 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, TextIO
+
+from runtime.closeable import Closeable
 
 TERMINAL_INTERVAL_S = 0.1
 LOG_INTERVAL_S = 5.0
@@ -48,7 +49,7 @@ def format_bar(done: int, total: int) -> str:
     return f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}]"
 
 
-class Progress:
+class Progress(Closeable):
     """Counts work; rewrites one line on a terminal, adds a plain line now and then elsewhere.
 
     ``total`` may be set later, once it is known, ``label`` may change; ``shares`` gives parts of 1
@@ -117,17 +118,6 @@ class Progress:
         if self._is_terminal and self._width:
             self._write("\n")
         self._width = 0
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _show(self) -> None:
         now = self._clock()

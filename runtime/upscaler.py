@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.backends import Backend, BackendInfo, FrameBackend, open_backend
+from runtime.closeable import Closeable
 from runtime.errors import UnsupportedError
 from runtime.manifest import Manifest, read_manifest
 from runtime.resample import upscale_bicubic
@@ -25,7 +25,7 @@ Picture = NDArray[Any]
 _log = logging.getLogger("edge_sr.runtime")
 
 
-class Upscaler:
+class Upscaler(Closeable):
     """An open bundle; a context manager that closes itself.
 
     One call at a time, or :attr:`max_concurrency` of them from different threads.
@@ -204,17 +204,6 @@ class Upscaler:
     def close(self) -> None:
         """Release the engine."""
         self._backend.close()
-
-    def __enter__(self) -> Upscaler:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def _is_cut(self) -> bool:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
-from types import TracebackType
 from typing import Any
 
+from runtime.closeable import Closeable
 from runtime.picture import Picture
 from runtime.streams.frame_queue import Captured
 from runtime.streams.raw import DEFAULT_RATE, parse_rate, raw_info
@@ -20,7 +20,7 @@ from runtime.video.color import MATRICES, RANGE_LIMITED, ColorTags
 TICKS = Fraction(1000)
 
 
-class OpenCvCapture:
+class OpenCvCapture(Closeable):
     """The interface of ``Capture``; frames come as RGB and count milliseconds from the first.
 
     ``options`` may hold ``video_size`` and ``framerate``, as FFmpeg names them. Raises OSError if
@@ -65,17 +65,6 @@ class OpenCvCapture:
     def close(self) -> None:
         """Close the camera."""
         self._camera.release()
-
-    def __enter__(self) -> OpenCvCapture:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _read(self) -> Picture | None:
         import cv2

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from runtime.closeable import Closeable
 from runtime.streams.camera import OpenCvCapture
 from runtime.streams.frame_queue import Captured
 from runtime.video.frame import Frame, frame_from_av
@@ -56,7 +56,7 @@ def shown_name(source: str) -> str:
     return re.sub(r"(://)[^/@]*@", r"\1***@", source)
 
 
-class Capture:
+class Capture(Closeable):
     """An open live source; a context manager and an iterable, to be read once.
 
     ``damaged`` counts frames that could not be decoded. ``stop`` ends the wait of a file for the
@@ -102,17 +102,6 @@ class Capture:
     def close(self) -> None:
         """Close the source."""
         self._container.close()
-
-    def __enter__(self) -> Capture:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _read_first(self) -> tuple[VideoFrame, float]:
         with av_errors(f"{self.name} cannot be read"):

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from runtime.closeable import Closeable
 from runtime.video.segments import EncodedPacket, SegmentEnd
 
 SCHEMA = """
@@ -41,7 +42,7 @@ def discard_journal(target: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-class Journal:
+class Journal(Closeable):
     """Packets of the finished segments of one output; a SegmentSink and a context manager.
 
     ``job`` names all that decides about the bytes of the output. A journal of another job, or one
@@ -111,12 +112,6 @@ class Journal:
             )
             for pts, duration, is_key, data, has_alpha in cursor:
                 yield EncodedPacket(pts, duration, bool(is_key), data, bool(has_alpha))
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file; it stays if a segment is finished."""

@@ -7,9 +7,9 @@ from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from runtime.closeable import Closeable
 from runtime.video.deinterlace import Deinterlace, Deinterlacer
 from runtime.video.frame import Frame, frame_from_av
 from runtime.video.pixels import layout_of
@@ -38,7 +38,7 @@ MPEG4_NO_FRAME_BYTES = 20
 SEEKABLE_FORMATS = ("mp4", "matroska")
 
 
-class VideoReader:
+class VideoReader(Closeable):
     """Decodes the main video stream; a context manager and an iterable, to be read once.
 
     ``on_error`` says what a damaged frame does: ``stop`` raises ValueError naming it, otherwise it
@@ -122,17 +122,6 @@ class VideoReader:
         # By name: an interrupt while Python clears up a generator would be lost.
         self._frames.close()
         self._container.close()
-
-    def __enter__(self) -> VideoReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _read_first(self) -> VideoInfo:
         for frame in self._frames:

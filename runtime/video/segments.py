@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runtime.closeable import Closeable
 from runtime.video.deinterlace import Deinterlace
 from runtime.video.encoder import EncodeOptions, Encoding, open_encoder
 from runtime.video.frame import Frame, av_from_frame
@@ -83,7 +84,7 @@ def plan_segments(timeline: Timeline, length: int) -> SegmentPlan:
     return SegmentPlan(length, count, timeline.pts and timeline.pts[::length])
 
 
-class SegmentReader:
+class SegmentReader(Closeable):
     """Frames of some consecutive segments with the number of the segment; a context manager.
 
     Decoding begins at a key frame near the first one where that gives the same frames, else at the
@@ -133,12 +134,6 @@ class SegmentReader:
     def close(self) -> None:
         """Close the file."""
         self._reader.close()
-
-    def __enter__(self) -> SegmentReader:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def _frames(self, first_segment: int) -> Iterator[Frame]:
         key = self._key_before(first_segment)

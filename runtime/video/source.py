@@ -6,9 +6,9 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from runtime.closeable import Closeable
 from runtime.video.probe import ATTACHED_PICTURE, av_errors, fraction_of, open_video
 from runtime.video.timeline import is_flush
 
@@ -51,7 +51,7 @@ class Cover:
         return self.stream.metadata.get("filename", f"cover.{suffix}")
 
 
-class SourceFile:
+class SourceFile(Closeable):
     """An input, open for all that is copied; a context manager. Raises as ``open_video``."""
 
     def __init__(self, path: Path) -> None:
@@ -147,17 +147,6 @@ class SourceFile:
     def close(self) -> None:
         """Close the file."""
         self._container.close()
-
-    def __enter__(self) -> SourceFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _with_durations(packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
