@@ -32,7 +32,7 @@ class QatStage(Objective):
     ) -> None:
         super().__init__()
         imitated = _frozen_copy(student) if teacher is None else teacher
-        self._float = [imitated.requires_grad_(False).eval()]
+        self._imitated = [imitated.requires_grad_(False).eval()]
         for _, _, activation in blocks_of(student):
             activation.get_parameter("weight").requires_grad_(False)
         self.model = QuantizedFsrcnn(student, ranges)
@@ -47,7 +47,7 @@ class QatStage(Objective):
         """LR [N, 1, h, w] and HR [N, 1, H, W] in [0, 1]."""
         sr = self.model(lr)
         with torch.no_grad():
-            target = self._float[0].to(lr.device)(lr)
+            target = self._imitated[0].to(lr.device)(lr)
         return {
             "reconstruction": (sr - hr).abs().mean(),
             "imitation": (sr - target).abs().mean(),
