@@ -34,7 +34,8 @@ def test_every_shipped_student_loads_and_its_card_is_complete(path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("scale", "trained_for_int8"), [(2, False), (2, True), (3, False), (4, False), (4, True)]
+    ("scale", "trained_for_int8"),
+    [(2, False), (2, True), (3, False), (3, True), (4, False), (4, True)],
 )
 def test_default_student_is_residual_and_beats_bicubic_on_its_card(
     scale: int, trained_for_int8: bool
