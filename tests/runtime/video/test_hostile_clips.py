@@ -109,6 +109,8 @@ def playlist(text: str) -> Hostile:
 
 KEY = "00112233445566778899aabbccddeeff"
 CENC = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": KEY, "encryption_kid": KEY}
+# Else the key stream begins at random, and now and then what it hides can be decoded.
+CENC |= {"fflags": "+bitexact"}
 HLS = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.4,\n{}\n#EXT-X-ENDLIST\n"
 SDP = (
     "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
