@@ -27,6 +27,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sr.metrics.psnr import psnr
 from runtime.atomic import written_beside
 from runtime.cli import run_main
 from runtime.manifest import read_manifest
@@ -80,8 +81,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         shown = (bicubic, ours, args.clip)
         details = [_detail(path, args.frame, args.crop) for path in shown]
     _draw(details, args.zoom, args.picture)
-    for name, (frames, psnr) in scores.items():
-        print(f"{name}  {psnr:.2f} dB over {frames} frames")  # noqa: T201
+    for name, (frames, mean) in scores.items():
+        print(f"{name}  {mean:.2f} dB over {frames} frames")  # noqa: T201
     record = {
         "clip": args.clip.name,
         "bundle": args.bundle.name,
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "lr": "x".join(map(str, resized)),
         "encoder": H264,
         "frames": scores["edge-sr"][0],
-        "psnr": {name: round(psnr, 3) for name, (_, psnr) in scores.items()},
+        "psnr": {name: round(mean, 3) for name, (_, mean) in scores.items()},
     }
     if args.out:
         with written_beside(args.out) as partial:
@@ -107,6 +108,7 @@ def _frames(path: Path) -> Iterator[Any]:
 
 def _size_of(path: Path) -> tuple[int, int]:
     for frame in _frames(path):
+        _luma(frame)  # refused before any work
         return frame.width, frame.height
     raise ValueError(f"{path} has no frames")
 
@@ -128,6 +130,8 @@ def _encode(frames: Iterable[Any], path: Path, options: dict[str, str]) -> None:
 
 
 def _luma(frame: Any) -> Pixels:
+    if frame.format.components[0].bits != 8 or frame.format.is_rgb:
+        raise ValueError(f"the clip is {frame.format.name}, without 8-bit luminance")
     plane = frame.planes[0]
     rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
     return rows[: frame.height, : frame.width]
@@ -135,10 +139,10 @@ def _luma(frame: Any) -> Pixels:
 
 def _psnr(original: Path, result: Path) -> tuple[int, float]:
     """Number of frames, and the mean over them of the luminance PSNR in dB."""
-    scores = []
-    for theirs, ours in zip(_frames(original), _frames(result), strict=True):
-        error = _luma(theirs).astype(np.float64) - _luma(ours)
-        scores.append(10 * np.log10(255**2 / max(float(np.mean(error**2)), 1e-10)))
+    scores = [
+        psnr(_luma(ours).astype(np.float64), _luma(theirs).astype(np.float64), shave=0)
+        for theirs, ours in zip(_frames(original), _frames(result), strict=True)
+    ]
     return len(scores), float(np.mean(scores))
 
 
@@ -158,12 +162,9 @@ def _draw(details: Sequence[Pixels], zoom: int, target: Path) -> None:
     parts: list[Pixels] = []
     for detail in details:
         parts += [np.kron(detail, np.ones((zoom, zoom, 1), np.uint8)), gap]
+    _, png = cv2.imencode(".png", np.hstack(parts[:-1]), [cv2.IMWRITE_PNG_COMPRESSION, 9])
     with written_beside(target) as partial:
-        partial.write_bytes(
-            cv2.imencode(".png", np.hstack(parts[:-1]), [cv2.IMWRITE_PNG_COMPRESSION, 9])[
-                1
-            ].tobytes()
-        )
+        partial.write_bytes(png.tobytes())
 
 
 def _crop(text: str) -> tuple[int, int, int, int]:

@@ -58,6 +58,12 @@ def test_what_cannot_be_shown_is_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_deeper_clip_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    deep = make(tmp_path, Spec(pixels="yuv420p10le"))
+    assert before_after.main(command(deep, tmp_path)) == 1
+    assert "without 8-bit luminance" in capsys.readouterr().err
+
+
 def test_clip_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "no.mp4").write_bytes(b"nothing")
     assert before_after.main(command(tmp_path / "no.mp4", tmp_path)) == 1
