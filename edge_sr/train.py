@@ -171,6 +171,12 @@ def _add_optimiser_options(add: Callable[..., Any]) -> None:
     add("--warm-up", type=int, metavar="ITERATIONS", help="of rising rate, default 200, lsfd 0")
     add("--weight-decay", type=float, help="decoupled, default 0")
     add("--ema-decay", type=float, help="weight average, 0 turns it off, default 0.999, lsfd 0")
+    add(
+        "--bf16",
+        action="store_true",
+        help="PyTorch's layers compute in bfloat16: several times as fast on wide networks where "
+        "the processor has AMX or tensor cores; the native step stays float32",
+    )
     add("--start", choices=STARTS, help="first weights: near bicubic, or PyTorch's default")
     add("--init", metavar="CHECKPOINT", help="start from these weights; any scale")
 

@@ -74,7 +74,8 @@ class RunConfig:
     cosine to ``final_learning_rate``, by step times ``step_factor`` every ``step_every``.
     ``beta1`` and ``beta2`` are the optimiser's (None: its own); ``weight_decay`` is decoupled from
     the loss. ``reconstruction_loss`` of a baseline is l1 or l2, the mean absolute or squared error.
-    ``augmentation`` is dihedral, or flip for horizontal flips alone.
+    ``augmentation`` is dihedral, or flip for horizontal flips alone. ``bf16`` lets PyTorch's layers
+    compute in bfloat16 (autocast), of a frozen teacher, too.
     """
 
     recipe: str | None = None
@@ -114,6 +115,7 @@ class RunConfig:
     start: str = "bicubic"
     init: str | None = None
     ema_decay: float = 0.999
+    bf16: bool = False
     seed: int = 0
     held_out: int = 8
     log_every: int = 100

@@ -275,6 +275,7 @@ def _run_stage(
         step_every=config.step_every if config.schedule == "step" else None,
         step_factor=config.step_factor,
         betas=(config.beta1, config.beta2),
+        bf16=config.bf16,
     )
     stage = Stage(objective, options, process)
     stage.run(sampler, held_out)

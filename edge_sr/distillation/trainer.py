@@ -38,7 +38,8 @@ class StageOptions:
     """Length, rates and rhythm of one stage.
 
     ``step_every`` and ``step_factor`` take the place of the cosine to ``final_learning_rate``;
-    ``betas`` are the optimiser's own where they are None.
+    ``betas`` are the optimiser's own where they are None. With ``bf16`` PyTorch's layers compute in
+    bfloat16; parameters, gradients, losses and scores stay float32.
     """
 
     name: str
@@ -55,6 +56,7 @@ class StageOptions:
     step_every: int | None = None
     step_factor: float = 0.5
     betas: tuple[float | None, float | None] = (None, None)
+    bf16: bool = False
 
     def learning_rate_at(self, iteration: int) -> float:
         """The rate of an iteration, counted from 0."""
@@ -154,7 +156,8 @@ class Stage:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         lr, hr = (self._to_device(part) for part in sampler.batch(self.iteration))
-        terms = self.stepped(lr, hr)
+        with torch.autocast(lr.device.type, dtype=torch.bfloat16, enabled=self.options.bf16):
+            terms = self.stepped(lr, hr)
         following = self.iteration + 1
         is_logged = following % self.options.log_every == 0 or following == self.options.iterations
         if len(terms) > 1 and is_logged:

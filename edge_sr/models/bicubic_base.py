@@ -25,7 +25,10 @@ class BicubicBase(nn.Module):
         self.register_buffer("weight", phases.repeat(channels, 1, 1, 1), persistent=False)
 
     def forward(self, lr: Tensor) -> Tensor:
-        """Upscale a batch, each channel alone."""
+        """Upscale a batch, each channel alone; in float32 where the other layers are bfloat16."""
+        if torch.is_autocast_enabled(lr.device.type):
+            with torch.autocast(lr.device.type, enabled=False):
+                return self.forward(lr)
         padded = functional.pad(lr, (2, 2, 2, 2), mode="replicate")
         phases = functional.conv2d(padded, self.weight, groups=self.channels)
         return functional.pixel_shuffle(phases, self.scale)

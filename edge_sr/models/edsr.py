@@ -26,7 +26,7 @@ class ResidualBlock(nn.Module):
 
 
 class Edsr(EdsrFrame):
-    """Residual blocks, a conv3x3 and the long skip inside the frame.
+    """Residual blocks, a conv3x3 and the long skip inside the frame, for ``channels`` rgb or y.
 
     The features are those after a third and two thirds of the blocks, and the body's output with
     the long skip, which FAKD's code adds in place before it compares.
@@ -39,19 +39,21 @@ class Edsr(EdsrFrame):
         blocks: int = 16,
         width: int = 64,
         residual_scale: float = 1.0,
+        channels: str = "rgb",
         name: str = "edsr_s",
     ) -> None:
-        super().__init__(scale, width)
+        super().__init__(scale, width, channels=channels)
         check_count("blocks", blocks)
         self.options: dict[str, Any] = {
             "blocks": blocks,
             "width": width,
             "residual_scale": residual_scale,
+            "channels": channels,
         }
         self.blocks = nn.ModuleList(ResidualBlock(width, residual_scale) for _ in range(blocks))
         self.body_end = conv3x3(width, width)
         chain = (self.head, self.blocks, self.body_end, self.upsampler, self.tail)
-        self.spec = ModelSpec(name, scale, "rgb", receptive_field_radius=radius_of(*chain))
+        self.spec = ModelSpec(name, scale, channels, receptive_field_radius=radius_of(*chain))
         self.places = (blocks // 3, 2 * blocks // 3)
 
     def body(self, shallow: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from edge_sr.models.network import Network
 
-# Mean colour of DIV2K's training pictures, R G B in [0, 1].
-DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
+# Mean colour of DIV2K's training pictures, R G B in [0, 1], and its luminance (BT.601).
+DIV2K_MEAN, DIV2K_LUMA = (0.4488, 0.4371, 0.4040), (0.4379,)
 
 
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -31,25 +31,29 @@ class Upsampler(nn.Sequential):
 class EdsrFrame(Network):
     """Mean shift, head, a ``body`` at LR size, upsampler and tail (EDSR, CVPRW 2017, figure 3).
 
-    [N, 3, H, W] RGB in [0, 1] to [N, 3, scale*H, scale*W], unclamped; inside, samples are 0..255
-    minus DIV2K's mean, which checkpoints hold: some published networks have learnt their own. x4
-    is two steps of x2 unless ``single_step``. A network of another scale starts from all layers
-    but the upsampler, the tail too, as the papers' code does.
+    [N, C, H, W] in [0, 1] to [N, C, scale*H, scale*W], unclamped, where ``channels`` is rgb or y;
+    inside, samples are 0..255 minus DIV2K's mean, which checkpoints hold: some published networks
+    have learnt their own. x4 is two steps of x2 unless ``single_step``. A network of another
+    scale starts from all layers but the upsampler, the tail too, as the papers' code does.
     """
 
     scale_layers = ("upsampler",)
     mean: Tensor
 
-    def __init__(self, scale: int, width: int, *, single_step: bool = False) -> None:
+    def __init__(
+        self, scale: int, width: int, *, channels: str = "rgb", single_step: bool = False
+    ) -> None:
         super().__init__()
         if scale not in (2, 3, 4):
             raise ValueError(f"scale {scale} is not offered; use 2, 3 or 4")
-        mean = 255 * torch.tensor(DIV2K_MEAN)
+        if channels not in ("rgb", "y"):
+            raise ValueError(f"channels {channels!r} is neither rgb nor y")
+        mean = 255 * torch.tensor(DIV2K_MEAN if channels == "rgb" else DIV2K_LUMA)
         self.register_buffer("mean", mean[:, None, None])
-        self.head = conv3x3(3, width)
+        self.head = conv3x3(len(mean), width)
         factors = (2, 2) if scale == 4 and not single_step else (scale,)
         self.upsampler = Upsampler(width, factors)
-        self.tail = conv3x3(width, 3)
+        self.tail = conv3x3(width, len(mean))
         self.feature_channels = (width, width, width)
 
     def body(self, shallow: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:

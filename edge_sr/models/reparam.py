@@ -95,7 +95,7 @@ class _LeakyRelu(torch.autograd.Function):
         (grad,) = grads
         values, slope = ctx.saved_tensors
         below: Tensor = torch.ops.aten.leaky_relu_backward(grad, values, float(slope), False)
-        return below, (grad * values.clamp(max=0)).sum().reshape(1)
+        return below, (grad * values.clamp(max=0)).sum(dtype=slope.dtype).reshape(1)
 
 
 def use_training_form(model: Layers) -> Layers:

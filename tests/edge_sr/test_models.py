@@ -6,6 +6,7 @@ from pictures_support import synthetic_luma
 
 from edge_sr.data.resample import upscale
 from edge_sr.models import MODELS, build_model
+from edge_sr.models.bicubic_base import BicubicBase
 from edge_sr.models.fsrcnn import start_from_bicubic
 from edge_sr.models.pisr_teacher import PisrEncoder, PisrTeacher
 from edge_sr.models.reparam import use_training_form
@@ -99,6 +100,14 @@ def test_base_is_matlab_bicubic(scale: int) -> None:
     assert base is not None
     sr = base(torch.from_numpy(plane).float()[None, None])[0, 0].numpy()
     assert abs(sr - upscale(plane, scale)).max() < 1e-3
+
+
+def test_base_is_float32_where_the_other_layers_are_bfloat16() -> None:
+    base, lr = BicubicBase(2), torch.rand(1, 1, 9, 8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = base(lr)
+    assert inside.dtype == torch.float32
+    assert torch.equal(inside, base(lr))
 
 
 def test_papers_form_started_from_bicubic_at_x2_is_bicubic_inside() -> None:

@@ -198,3 +198,14 @@ def test_training_says_what_computes_the_layers_and_learns_the_same(
             ]
         )
     assert logs[0] == pytest.approx(logs[1], abs=0.02)
+
+
+def test_native_step_stays_float32_with_bf16(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "pictures", 3)
+    options = "--method baseline --patch-size 16 --batch-size 4 --held-out 1 --iterations 4"
+    common = [*options.split(), "--log-every", "2", "--evaluate-every", "4", "--device", "cpu"]
+    for name, more in (("float", []), ("bf16", ["--bf16"])):
+        out = tmp_path / name
+        assert main([*common, "--data", str(data), "--out", str(out), *more]) == 0
+    texts = [(tmp_path / name / "student" / "log.jsonl").read_text() for name in ("float", "bf16")]
+    assert texts[0] == texts[1]

@@ -239,6 +239,22 @@ def test_a_network_that_sees_lr_may_teach(
     assert "upscales by 2" in capsys.readouterr().err
 
 
+def test_bf16_computes_the_layers_in_bfloat16_and_keeps_float32_weights(
+    tmp_path: Path, data: Path
+) -> None:
+    options = ("--method", "baseline", "--iterations", "4", "--no-native-step")
+    for name, more in (("float", ()), ("again", ()), ("bf16", ("--bf16",))):
+        assert train(tmp_path / name, data, *options, *more) == 0
+    texts = [logs(tmp_path / name)["student"] for name in ("float", "again", "bf16")]
+    assert texts[0] == texts[1] != texts[2]
+    records = [[json.loads(line) for line in text.splitlines()] for text in texts]
+    for in_float, in_bf16 in zip(records[0], records[2], strict=True):
+        assert in_bf16["reconstruction"] == pytest.approx(in_float["reconstruction"], rel=0.02)
+    model, sidecar = load_checkpoint(tmp_path / "bf16" / "student.safetensors")
+    assert sidecar["training"]["bf16"] is True
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
 def test_existing_run_is_not_overwritten(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

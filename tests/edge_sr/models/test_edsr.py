@@ -15,11 +15,13 @@ from network_checks import (
 from torch import Tensor
 from torch.nn import functional
 
+from edge_sr.data.color import luma_from_rgb
 from edge_sr.models import build_model
 from edge_sr.models.edsr import Edsr
 
 SCALES = (2, 3, 4)
 MEAN = 255 * torch.tensor((0.4488, 0.4371, 0.4040)).reshape(1, 3, 1, 1)
+LUMA = 255 * torch.tensor(0.4379).reshape(1, 1, 1, 1)
 
 
 def tiny(scale: int, *, blocks: int = 4, width: int = 6, residual_scale: float = 0.1) -> Edsr:
@@ -74,6 +76,21 @@ def test_mean_colour_of_div2k_is_zero_inside() -> None:
     torch.testing.assert_close(sr, (MEAN / 255).expand(1, 3, 15, 15))
 
 
+def test_its_form_for_luminance_takes_and_gives_one_channel() -> None:
+    network = build_model("edsr_s", 3, blocks=4, width=6, channels="y")
+    assert (network.spec.channels, network.spec.samples) == ("y", 1)
+    assert network(torch.rand(2, 1, 6, 5)).shape == (2, 1, 18, 15)
+    assert torch.equal(network.get_buffer("mean"), LUMA[0])
+    luma = luma_from_rgb(MEAN.movedim(1, 3).numpy()).item()
+    assert luma == pytest.approx(LUMA.item(), abs=0.1)
+    grey = LUMA / 255
+    with torch.no_grad():
+        for key, parameter in network.named_parameters():
+            if key.endswith("bias"):
+                parameter.zero_()
+        torch.testing.assert_close(network(grey.expand(1, 1, 5, 5)), grey.expand(1, 1, 15, 15))
+
+
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize(("blocks", "radius"), [(16, 36), (32, 68)])
 def test_receptive_field_is_what_gradients_reach(blocks: int, radius: int, scale: int) -> None:
@@ -98,6 +115,7 @@ def test_checkpoint_gives_the_network_back(tmp_path: Path) -> None:
     network = tiny(3)
     network.mean.add_(1.0)
     assert same_after_a_checkpoint(network, tmp_path)
+    assert same_after_a_checkpoint(build_model("edsr_s", 2, blocks=3, channels="y"), tmp_path)
 
 
 def test_another_scale_starts_from_all_but_the_upsampler() -> None:
@@ -118,3 +136,5 @@ def test_bad_scales_and_options_are_refused() -> None:
         build_model("edsr_s", 2, blocks=2)
     with pytest.raises(ValueError, match="does not take these options"):
         build_model("edsr_t", 2, groups=3)
+    with pytest.raises(ValueError, match="channels 'yuv' is neither rgb nor y"):
+        build_model("edsr_s", 2, channels="yuv")
