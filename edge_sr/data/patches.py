@@ -155,6 +155,8 @@ class PatchSampler:
             self._groups.append(list(drawn))
             self._shares.append(share)
         self._ends = [np.cumsum([self._positions(p) for p in group]) for group in self._groups]
+        self.pictures = [pair for group in self._groups for pair in group]
+        self._starts = np.cumsum([0, *map(len, self._groups)])
 
     def counts(self) -> dict[int, int]:
         """How many pictures are large enough at each shrink."""
@@ -164,26 +166,34 @@ class PatchSampler:
         rows, columns = (int(side) - self.patch_size + 1 for side in pair.lr.shape[:2])
         return rows * columns
 
+    def draws(self, iteration: int) -> NDArray[np.int64]:
+        """A row for each patch: its picture in ``pictures``, LR row and column, and symmetry."""
+        rng = np.random.default_rng([self.seed, iteration])
+        groups = rng.choice(len(self._groups), size=self.batch_size, p=self._shares)
+        places = rng.integers([self._ends[group][-1] for group in groups])
+        symmetries = rng.integers(self.symmetries, size=self.batch_size)
+        draws = np.empty((self.batch_size, 4), np.int64)
+        for row, (group, place) in enumerate(zip(groups, places, strict=True)):
+            ends = self._ends[group]
+            which = int(np.searchsorted(ends, place, side="right"))
+            before = ends[which - 1] if which else 0
+            picture = self._starts[group] + which
+            columns = self.pictures[picture].lr.shape[1] - self.patch_size + 1
+            draws[row] = picture, *divmod(int(place - before), columns), symmetries[row]
+        return draws
+
     def batch(self, iteration: int) -> tuple[Plane, Plane]:
         """LR [B, C, p, p] and HR [B, C, scale*p, scale*p] in [0, 1] of one iteration."""
-        rng = np.random.default_rng([self.seed, iteration])
         size, scale = self.patch_size, self.scale
         samples = 3 if self.pairs[0].channels == "rgb" else 1
         lr = np.empty((self.batch_size, samples, size, size), np.float32)
         hr = np.empty((self.batch_size, samples, size * scale, size * scale), np.float32)
-        groups = rng.choice(len(self._groups), size=self.batch_size, p=self._shares)
-        draws = rng.integers([self._ends[group][-1] for group in groups])
-        symmetries = rng.integers(self.symmetries, size=self.batch_size)
-        for row, (group, draw) in enumerate(zip(groups, draws, strict=True)):
-            ends = self._ends[group]
-            which = int(np.searchsorted(ends, draw, side="right"))
-            before = ends[which - 1] if which else 0
-            pair = self._groups[group][which]
-            y, x = divmod(int(draw - before), pair.lr.shape[1] - size + 1)
+        for row, (picture, y, x, symmetry) in enumerate(self.draws(iteration).tolist()):
+            pair = self.pictures[picture]
             part = (slice(y, y + size), slice(x, x + size))
-            lr[row] = planes_of(transform(pair.lr[part], int(symmetries[row])))
+            lr[row] = planes_of(transform(pair.lr[part], symmetry))
             part = (slice(y * scale, (y + size) * scale), slice(x * scale, (x + size) * scale))
-            hr[row] = planes_of(transform(pair.hr[part], int(symmetries[row])))
+            hr[row] = planes_of(transform(pair.hr[part], symmetry))
         return lr, hr
 
 

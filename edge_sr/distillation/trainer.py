@@ -7,11 +7,11 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 import torch
@@ -22,14 +22,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from edge_sr.atomic import write_atomically
 from edge_sr.data.color import luma_from_rgb
+from edge_sr.data.device_patches import DevicePatches
 from edge_sr.data.patches import PatchSampler, PicturePair, planes_of
 from edge_sr.distillation.ema import WeightAverage
 from edge_sr.distillation.optimizer import build_optimizer
-from edge_sr.distillation.pisr import Objective
+from edge_sr.distillation.pisr import Objective, Terms
 from edge_sr.distillation.schedule import cosine, step
 from edge_sr.metrics.psnr import psnr
 from edge_sr.models.fsrcnn import Fsrcnn
 
+Batch = tuple[Tensor, Tensor]
 SAVE_SECONDS = 120.0
 
 
@@ -135,14 +137,15 @@ class Stage:
         self.options.folder.mkdir(parents=True, exist_ok=True)
         self._resume()
         started, saved, first = time.monotonic(), time.monotonic(), self.iteration
-        sums: dict[str, float] = {}
+        sums: dict[str, Tensor] = {}
+        batch_of = self._batches_of(sampler)
         step_threads = 1 if _has_native_step(self.objective) else self.threads
         with self.log_file.open("a") as log, pytorch_threads(step_threads):
             while self.iteration < self.options.iterations:
-                terms = self._step(sampler)
-                sums = {k: sums.get(k, 0.0) + v for k, v in terms.items()}
+                terms = self._step(*batch_of(self.iteration))
+                sums = {k: sums.get(k, 0.0) + v.double() for k, v in terms.items()}
                 if self._is_due(self.options.log_every):
-                    record = self._record(sums, held_out)
+                    record = self._record({k: float(v) for k, v in sums.items()}, held_out)
                     sums = {}
                     self._report(log, record, started, first)
                     if time.monotonic() - saved > SAVE_SECONDS or self._is_last():
@@ -151,11 +154,30 @@ class Stage:
         self.seconds += time.monotonic() - started
         self.average.swap(self.objective)
 
-    def _step(self, sampler: PatchSampler) -> dict[str, float]:
+    def _batches_of(self, sampler: PatchSampler) -> Callable[[int], Batch]:
+        """What gives this process's LR and HR patches of an iteration, on its device.
+
+        A GPU crops them from pictures in its own memory where they fill at most half of it.
+        """
+        device, rank, world_size = self.process.device, self.process.rank, self.process.world_size
+
+        def copied(iteration: int) -> Batch:
+            lr, hr = (np.ascontiguousarray(p[rank::world_size]) for p in sampler.batch(iteration))
+            return torch.from_numpy(lr).to(device), torch.from_numpy(hr).to(device)
+
+        if device.type != "cuda":
+            return copied
+        if 2 * DevicePatches.size_of(sampler) > torch.cuda.mem_get_info(device)[0]:
+            return copied
+        patches = DevicePatches(sampler, device)
+        return lambda iteration: patches.batch(iteration, rank=rank, world_size=world_size)
+
+    def _step(self, lr: Tensor, hr: Tensor) -> Terms:
+        """One iteration; its terms stay on the device, where reading them would wait for it."""
+        lr, hr = (part.contiguous(memory_format=torch.channels_last) for part in (lr, hr))
         learning_rate = self.options.learning_rate_at(self.iteration)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        lr, hr = (self._to_device(part) for part in sampler.batch(self.iteration))
         with torch.autocast(lr.device.type, dtype=torch.bfloat16, enabled=self.options.bf16):
             terms = self.stepped(lr, hr)
         following = self.iteration + 1
@@ -171,7 +193,7 @@ class Stage:
         self.optimizer.step()
         self.average.update(self.objective)
         self.iteration += 1
-        return {name: float(term.detach()) for name, term in terms.items()}
+        return {name: term.detach() for name, term in terms.items()}
 
     def _norms_of(self, terms: dict[str, Tensor]) -> dict[str, float]:
         """Norm of each weighted term's gradient over the model's parameters."""
@@ -183,11 +205,6 @@ class Stage:
             squares = [grad.square().sum() for grad in grads if grad is not None]
             norms[f"gradient_{name}"] = float(torch.stack(squares).sum().sqrt())
         return norms
-
-    def _to_device(self, batch: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
-        mine = batch[self.process.rank :: self.process.world_size]
-        tensor = torch.from_numpy(np.ascontiguousarray(mine)).to(self.process.device)
-        return tensor.contiguous(memory_format=torch.channels_last)
 
     def _is_last(self) -> bool:
         return self.iteration == self.options.iterations

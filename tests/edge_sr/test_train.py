@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from pictures_support import write_pictures
+from torch import Tensor
 from torchrun_support import run_in_two_processes
 
 from edge_sr.distillation.config import RunConfig
@@ -56,11 +57,11 @@ def test_interrupted_run_resumes_to_the_same_log_and_weights(
     monkeypatch.setattr("edge_sr.distillation.trainer.SAVE_SECONDS", -1.0)
     step, taken = Stage._step, []
 
-    def stop_at_the_20th(stage: Stage, sampler: object) -> dict[str, float]:
+    def stop_at_the_20th(stage: Stage, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
         taken.append(1)
         if len(taken) == 20:
             raise KeyboardInterrupt
-        return step(stage, sampler)  # type: ignore[arg-type]
+        return step(stage, lr, hr)
 
     monkeypatch.setattr(Stage, "_step", stop_at_the_20th)
     assert train(tmp_path / "parts", data, *length) == 130
