@@ -1,10 +1,11 @@
-"""Time training iterations of the student: the native step beside PyTorch's layers.
+"""Time training iterations: PyTorch's layers in float32 and bfloat16, and the native step.
 
-    python benchmarks/training_step.py --threads 1,4 --out record.json
+    python benchmarks/training_step.py --threads 1 4 --out record.json
 
 A case is the trainer's own iteration with everything in it: patches from synthetic pictures,
-forward and backward pass, SOAP, weight average. Cases take turns in bursts, in random order.
-stdout is a table and, as its last line, one JSON object.
+forward and backward pass, SOAP, weight average. ``student`` is the default one, ``wide`` an EDSR of
+8 blocks for luminance. Cases take turns in bursts, in random order. stdout is a table and, as its
+last line, one JSON object.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from side_by_side.load import LoadWatch
 from side_by_side.process import usable_cpus
 
 from edge_sr.data.patches import PatchSampler, PicturePair
-from edge_sr.distillation.pisr import Baseline
+from edge_sr.distillation.pisr import Baseline, Objective
 from edge_sr.distillation.qat import QatStage
 from edge_sr.distillation.trainer import Process, Stage, StageOptions, pytorch_threads
 from edge_sr.models import build_model
-from edge_sr.models.fsrcnn import start_from_bicubic
+from edge_sr.models.fsrcnn import Fsrcnn, start_from_bicubic
 from edge_sr.models.native_step import NativeStep, reason_against
 from edge_sr.models.quantized import observed_ranges
 from edge_sr.models.reparam import use_training_form
@@ -41,8 +42,14 @@ from runtime.atomic import written_beside
 from runtime.bench import moving_texture
 from runtime.cli import run_main
 
-LAYERS = ("torch", "native")
+LAYERS = ("float32", "bfloat16", "native")
 METHODS = ("baseline", "qat")
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "student": ("fsrcnn_residual", {}),
+    "wide": ("edsr_s", {"channels": "y", "blocks": 8}),
+}
+# Iterations that a GPU is given before it is waited for.
+QUEUED = 20
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -55,7 +62,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--scales", type=int, nargs="+", choices=(2, 3, 4), default=(2, 3, 4))
-    add("--methods", nargs="+", choices=METHODS, default=METHODS)
+    add("--networks", nargs="+", choices=tuple(NETWORKS), default=tuple(NETWORKS))
+    add("--methods", nargs="+", choices=METHODS, default=METHODS, help="qat is the student's alone")
+    add("--device", choices=("cpu", "cuda"), default="cpu")
     add("--threads", type=int, nargs="+", default=(1, min(4, cores)))
     add("--batch-size", type=int, default=16)
     add("--patch-size", type=int, default=48, help="side of an LR patch, default %(default)s")
@@ -65,6 +74,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if not all(1 <= threads <= cores for threads in args.threads):
         parser.error(f"--threads must be from 1 to {cores}, the usable CPUs")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: PyTorch finds no CUDA device")
     if min(args.batch_size, args.patch_size, args.rounds) < 1 or not 0 < args.seconds <= 60:
         parser.error("--batch-size, --patch-size, --rounds and --seconds must be positive")
     return args
@@ -74,6 +85,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 class Case:
     """One way to train."""
 
+    network: str
     method: str
     scale: int
     threads: int
@@ -83,22 +95,37 @@ class Case:
 class Iterations:
     """The iterations of a case, as something that can be timed."""
 
-    def __init__(self, case: Case, sampler: PatchSampler, folder: Path) -> None:
-        self.sampler = sampler
+    def __init__(
+        self, case: Case, sampler: PatchSampler, folder: Path, device: torch.device
+    ) -> None:
         self.threads = 1 if case.layers == "native" else case.threads
-        student = build_model("fsrcnn_residual", case.scale)
-        start_from_bicubic(student)
-        student = use_training_form(student)
-        ranges = observed_ranges(student, torch.from_numpy(sampler.batch(0)[0]))
-        if case.layers == "native":
-            student.native_step = NativeStep(student, (sampler.patch_size,) * 2, case.threads)
-        objective = Baseline(student)
-        if case.method == "qat":
-            objective = QatStage(student, ranges, lambda_float=1.0)
-        options = StageOptions(
-            "bench", folder, 10**6, "soap", 3e-3, 1e-5, 200, 0.0, 0.999, 100, 1000
+        name, options = NETWORKS[case.network]
+        network = build_model(name, case.scale, **options)
+        objective: Objective = Baseline(network)
+        if isinstance(network, Fsrcnn):
+            start_from_bicubic(network)
+            network = use_training_form(network)
+            ranges = observed_ranges(network, torch.from_numpy(sampler.batch(0)[0]))
+            if case.layers == "native":
+                network.native_step = NativeStep(network, (sampler.patch_size,) * 2, case.threads)
+            if case.method == "qat":
+                objective = QatStage(network, ranges, lambda_float=1.0)
+        stage = StageOptions(
+            name="bench",
+            folder=folder,
+            iterations=10**6,
+            optimizer="soap",
+            learning_rate=1e-3,
+            final_learning_rate=1e-5,
+            warm_up=200,
+            weight_decay=0.0,
+            ema_decay=0.999,
+            log_every=10**6,
+            evaluate_every=10**6,
+            bf16=case.layers == "bfloat16",
         )
-        self.stage = Stage(objective, options, Process(0, 1, torch.device("cpu")))
+        self.stage = Stage(objective, stage, Process(0, 1, device))
+        self.batch_of = self.stage.batches_of(sampler)
         self.load = LoadWatch(os.getpid(), frozenset(usable_cpus()))
 
     def burst(self, seconds: float) -> Burst:
@@ -109,35 +136,51 @@ class Iterations:
 
     def _iterate(self, seconds: float) -> Iterator[float]:
         end = perf_counter() + seconds
-        taken = 0
+        is_cuda = self.stage.process.device.type == "cuda"
+        count, taken = QUEUED if is_cuda else 1, 0
         while taken < 3 or perf_counter() < end:
             started = perf_counter()
-            self.stage._step(self.sampler)
+            for _ in range(count):
+                self.stage.step(*self.batch_of(self.stage.iteration))
+            if is_cuda:
+                torch.cuda.synchronize()
             taken += 1
-            yield perf_counter() - started
+            yield (perf_counter() - started) / count
+
+
+def cases_of(args: argparse.Namespace) -> list[Case]:
+    """Every case that this machine can run; ValueError if the native step is not among them."""
+    device = torch.device(args.device)
+    student = build_model("fsrcnn_residual", 2)
+    against = reason_against(student, args.patch_size, device)
+    if against is not None and args.device == "cpu":
+        raise ValueError(f"the native step cannot run here: {against}")
+    return [
+        Case(network, method, scale, threads, layers)
+        for network in args.networks
+        for method in args.methods
+        for scale in args.scales
+        for threads in (args.threads if args.device == "cpu" else (1,))
+        for layers in LAYERS
+        if (network == "student" or method == "baseline")
+        and (layers != "native" or (network == "student" and args.device == "cpu"))
+        and (layers != "bfloat16" or method == "baseline")
+    ]
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure all cases; returns the object of the JSON line."""
-    model = build_model("fsrcnn_residual", 2)
-    against = reason_against(model, args.patch_size, torch.device("cpu"))
-    if against is not None:
-        raise ValueError(f"the native step cannot run here: {against}")
-    cases = [
-        Case(method, scale, threads, layers)
-        for method in args.methods
-        for scale in args.scales
-        for threads in args.threads
-        for layers in LAYERS
-    ]
+    cases, device = cases_of(args), torch.device(args.device)
+    samplers = {scale: _sampler(scale, args) for scale in args.scales}
     with tempfile.TemporaryDirectory() as folder:
         runners = {
-            case: Iterations(case, _sampler(case.scale, args), Path(folder)) for case in cases
+            case: Iterations(case, samplers[case.scale], Path(folder), device) for case in cases
         }
         bursts = interleave(runners, args.rounds, args.seconds, random.Random(0), attempts=2)
     rates = {case: timing(bursts[case]) for case in cases}
     rows = [
         {
+            "network": case.network,
             "method": case.method,
             "scale": case.scale,
             "threads": case.threads,
@@ -151,6 +194,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     record = {
         "device": {**machine_facts(), "torch": torch.__version__},
         "settings": {
+            "device": torch.cuda.get_device_name() if args.device == "cuda" else "cpu",
             "batch_size": args.batch_size,
             "patch_size": args.patch_size,
             "rounds": args.rounds,
@@ -167,16 +211,18 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def table_lines(rows: list[dict[str, Any]]) -> list[str]:
-    """Markdown: iterations a second of both, and how many times faster the native step is."""
+    """Markdown: iterations a second of PyTorch in both formats and of the native step."""
     lines = [
-        "| method | scale | threads | PyTorch, it/s | native step, it/s | ratio |",
-        "|---|---|---|---|---|---|",
+        "| network | method | scale | threads | float32 it/s | bfloat16 it/s | native it/s |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for torch_row, native_row in zip(rows[::2], rows[1::2], strict=True):
-        ratio = torch_row["median_ms"] / native_row["median_ms"]
-        cells = [torch_row["method"], f"x{torch_row['scale']}", str(torch_row["threads"])]
-        cells += [f"{row['iterations_per_s']:.0f}" for row in (torch_row, native_row)]
-        lines.append(f"| {' | '.join(cells)} | {ratio:.1f} |")
+    rates: dict[tuple[str, ...], dict[str, float]] = {}
+    for row in rows:
+        case = (row["network"], row["method"], f"x{row['scale']}", str(row["threads"]))
+        rates.setdefault(case, {})[row["layers"]] = row["iterations_per_s"]
+    for case, rate in rates.items():
+        cells = [f"{rate[layers]:.1f}" if layers in rate else "-" for layers in LAYERS]
+        lines.append(f"| {' | '.join((*case, *cells))} |")
     return lines
 
 

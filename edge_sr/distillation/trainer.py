@@ -138,11 +138,11 @@ class Stage:
         self._resume()
         started, saved, first = time.monotonic(), time.monotonic(), self.iteration
         sums: dict[str, Tensor] = {}
-        batch_of = self._batches_of(sampler)
+        batch_of = self.batches_of(sampler)
         step_threads = 1 if _has_native_step(self.objective) else self.threads
         with self.log_file.open("a") as log, pytorch_threads(step_threads):
             while self.iteration < self.options.iterations:
-                terms = self._step(*batch_of(self.iteration))
+                terms = self.step(*batch_of(self.iteration))
                 sums = {k: sums.get(k, 0.0) + v.double() for k, v in terms.items()}
                 if self._is_due(self.options.log_every):
                     record = self._record({k: float(v) for k, v in sums.items()}, held_out)
@@ -154,7 +154,7 @@ class Stage:
         self.seconds += time.monotonic() - started
         self.average.swap(self.objective)
 
-    def _batches_of(self, sampler: PatchSampler) -> Callable[[int], Batch]:
+    def batches_of(self, sampler: PatchSampler) -> Callable[[int], Batch]:
         """What gives this process's LR and HR patches of an iteration, on its device.
 
         A GPU crops them from pictures in its own memory where they fill at most half of it.
@@ -172,7 +172,7 @@ class Stage:
         patches = DevicePatches(sampler, device)
         return lambda iteration: patches.batch(iteration, rank=rank, world_size=world_size)
 
-    def _step(self, lr: Tensor, hr: Tensor) -> Terms:
+    def step(self, lr: Tensor, hr: Tensor) -> Terms:
         """One iteration; its terms stay on the device, where reading them would wait for it."""
         lr, hr = (part.contiguous(memory_format=torch.channels_last) for part in (lr, hr))
         learning_rate = self.options.learning_rate_at(self.iteration)

@@ -15,7 +15,7 @@ OPTIONS = "--scales 2 --threads 1 --batch-size 2 --patch-size 16 --rounds 1 --se
 
 
 @pytest.mark.skipif(AGAINST is not None, reason=f"no native step: {AGAINST}")
-def test_table_and_record_hold_both_ways_of_every_case(
+def test_table_and_record_hold_every_way_of_every_case(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "record.json"
@@ -23,17 +23,30 @@ def test_table_and_record_hold_both_ways_of_every_case(
     lines = capsys.readouterr().out.splitlines()
     record = json.loads(lines[-1])
     assert record == json.loads(out.read_text())
-    assert [(row["method"], row["layers"]) for row in record["results"]] == [
-        ("baseline", "torch"),
-        ("baseline", "native"),
-        ("qat", "torch"),
-        ("qat", "native"),
+    assert [(row["network"], row["method"], row["layers"]) for row in record["results"]] == [
+        ("student", "baseline", "float32"),
+        ("student", "baseline", "bfloat16"),
+        ("student", "baseline", "native"),
+        ("student", "qat", "float32"),
+        ("student", "qat", "native"),
+        ("wide", "baseline", "float32"),
+        ("wide", "baseline", "bfloat16"),
     ]
     assert all(row["iterations_per_s"] > 0 for row in record["results"])
-    torch_row, native_row = record["results"][:2]
-    ratio = torch_row["median_ms"] / native_row["median_ms"]
-    assert lines[2].startswith("| baseline | x2 | 1 |")
-    assert lines[2].endswith(f"| {ratio:.1f} |")
+    rates = [f"{row['iterations_per_s']:.1f}" for row in record["results"]]
+    assert lines[2:5] == [
+        f"| student | baseline | x2 | 1 | {' | '.join(rates[:3])} |",
+        f"| student | qat | x2 | 1 | {rates[3]} | - | {rates[4]} |",
+        f"| wide | baseline | x2 | 1 | {rates[5]} | {rates[6]} | - |",
+    ]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")
+def test_a_missing_gpu_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        training_step.main(["--device", "cuda"])
+    assert ended.value.code == 2
+    assert "--device cuda: PyTorch finds no CUDA device" in capsys.readouterr().err
 
 
 def test_threads_beyond_the_machine_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

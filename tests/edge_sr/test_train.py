@@ -55,7 +55,7 @@ def test_interrupted_run_resumes_to_the_same_log_and_weights(
     length = ("--iterations", "16", "--teacher-iterations", "8")
     assert train(tmp_path / "whole", data, *length) == 0
     monkeypatch.setattr("edge_sr.distillation.trainer.SAVE_SECONDS", -1.0)
-    step, taken = Stage._step, []
+    step, taken = Stage.step, []
 
     def stop_at_the_20th(stage: Stage, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
         taken.append(1)
@@ -63,10 +63,10 @@ def test_interrupted_run_resumes_to_the_same_log_and_weights(
             raise KeyboardInterrupt
         return step(stage, lr, hr)
 
-    monkeypatch.setattr(Stage, "_step", stop_at_the_20th)
+    monkeypatch.setattr(Stage, "step", stop_at_the_20th)
     assert train(tmp_path / "parts", data, *length) == 130
     assert not (tmp_path / "parts" / "student.safetensors").exists()
-    monkeypatch.setattr(Stage, "_step", step)
+    monkeypatch.setattr(Stage, "step", step)
     assert main(["--out", str(tmp_path / "parts"), "--resume", "--threads", "1"]) == 0
     assert logs(tmp_path / "parts") == logs(tmp_path / "whole")
     whole, parts = (
