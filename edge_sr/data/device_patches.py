@@ -22,32 +22,33 @@ class DevicePatches:
 
     def __init__(self, sampler: PatchSampler, device: torch.device) -> None:
         self.sampler, self.device = sampler, device
-        pictures = sampler.pictures
-        self._lr = _Pictures([pair.lr for pair in pictures], device)
-        self._hr = _Pictures([pair.hr for pair in pictures], device)
+        self._layers = [
+            _Pictures([pair.pictures[kind] for pair in sampler.pictures], side, factor, device)
+            for kind, side, factor in sampler.layers()
+        ]
 
     @staticmethod
     def size_of(sampler: PatchSampler) -> int:
         """Bytes of device memory that the pictures take."""
-        return sum(pair.lr.nbytes + pair.hr.nbytes for pair in sampler.pictures)
+        return sum(part.nbytes for pair in sampler.pictures for part in pair.pictures)
 
-    def batch(self, iteration: int, *, rank: int = 0, world_size: int = 1) -> tuple[Tensor, Tensor]:
-        """LR [B, C, p, p] and HR [B, C, scale*p, scale*p] in [0, 1]: every n-th patch, n processes.
-
-        Same as rows ``rank::world_size`` of the sampler's.
-        """
+    def batch(self, iteration: int, *, rank: int = 0, world_size: int = 1) -> tuple[Tensor, ...]:
+        """What the sampler's ``batch`` gives, of it the rows ``rank::world_size``."""
         draws = self.sampler.draws(iteration)[rank::world_size]
-        picture, y, x, symmetry = torch.from_numpy(draws.T.copy()).to(self.device)
-        size, scale = self.sampler.patch_size, self.sampler.scale
-        lr = self._lr.patches(picture, y, x, symmetry, size)
-        hr = self._hr.patches(picture, scale * y, scale * x, symmetry, scale * size)
-        return lr, hr
+        places = torch.from_numpy(draws.T.copy()).to(self.device)
+        return tuple(layer.patches(*places) for layer in self._layers)
 
 
 class _Pictures:
-    """Pictures end to end in one tensor, with the start and the width of each."""
+    """Pictures end to end in one tensor, with the start and the width of each.
 
-    def __init__(self, pictures: list[NDArray[Any]], device: torch.device) -> None:
+    Patches are ``side`` pixels wide and high; their corners are counted in ``factor`` pixels.
+    """
+
+    def __init__(
+        self, pictures: list[NDArray[Any]], side: int, factor: int, device: torch.device
+    ) -> None:
+        self.side, self.factor = side, factor
         self.samples = 3 if pictures[0].ndim == 3 else 1
         starts = np.cumsum([0, *(picture.size for picture in pictures)])
         kind = torch.uint8 if pictures[0].dtype == np.uint8 else torch.float32
@@ -58,16 +59,17 @@ class _Pictures:
         self.starts = torch.from_numpy(starts[:-1]).to(device)
         self.widths = torch.tensor([picture.shape[1] for picture in pictures], device=device)
 
-    def patches(self, picture: Tensor, y: Tensor, x: Tensor, symmetry: Tensor, size: int) -> Tensor:
-        """[B, C, size, size] in [0, 1] from corners ``y``, ``x``, turned by ``transform``."""
+    def patches(self, picture: Tensor, y: Tensor, x: Tensor, symmetry: Tensor) -> Tensor:
+        """[B, C, side, side] in [0, 1] from corners ``y``, ``x``, turned by ``transform``."""
         picture, y, x, symmetry = (part[:, None, None] for part in (picture, y, x, symmetry))
-        side = torch.arange(size, device=self.values.device)
+        last = self.side - 1
+        side = torch.arange(self.side, device=self.values.device)
         down, right = side[:, None], side[None, :]
         is_transposed = symmetry & 4 > 0
         row, column = (torch.where(is_transposed, a, b) for a, b in ((right, down), (down, right)))
-        row = torch.where(symmetry & 2 > 0, size - 1 - row, row)
-        column = torch.where(symmetry & 1 > 0, size - 1 - column, column)
-        place = (y + row) * self.widths[picture] + x + column
+        row = torch.where(symmetry & 2 > 0, last - row, row)
+        column = torch.where(symmetry & 1 > 0, last - column, column)
+        place = (self.factor * y + row) * self.widths[picture] + self.factor * x + column
         first = self.starts[picture] + self.samples * place
         channel = torch.arange(self.samples, device=self.values.device)[:, None, None]
         values = self.values[first[:, None] + channel]

@@ -25,18 +25,30 @@ class PicturePair:
     """One picture, HR scale times as large as LR, as ``channels`` says.
 
     ``y``: luminance, float32 HxW in [0, 1]. ``rgb``: uint8 HxWx3, a quarter of the memory.
-    ``shrink`` is how many times smaller HR is than the file.
+    ``shrink`` is how many times smaller HR is than the file. ``target`` is a teacher's picture of
+    LR, of HR's size and kind, where one is imitated.
     """
 
     name: str
     lr: NDArray[Any]
     hr: NDArray[Any]
     shrink: int = 1
+    target: NDArray[Any] | None = None
+
+    @property
+    def pictures(self) -> tuple[NDArray[Any], ...]:
+        """LR, HR and, if there is one, the target."""
+        return (self.lr, self.hr) if self.target is None else (self.lr, self.hr, self.target)
 
     @property
     def channels(self) -> str:
         """``y`` or ``rgb``."""
         return CHANNELS[self.lr.ndim - 2]
+
+    @property
+    def samples(self) -> int:
+        """Channels of a picture: 1 or 3."""
+        return 1 if self.lr.ndim == 2 else 3
 
 
 def load_pair(path: Path, scale: int, *, shrink: int = 1, channels: str = "y") -> PicturePair:
@@ -182,19 +194,26 @@ class PatchSampler:
             draws[row] = picture, *divmod(int(place - before), columns), symmetries[row]
         return draws
 
-    def batch(self, iteration: int) -> tuple[Plane, Plane]:
-        """LR [B, C, p, p] and HR [B, C, scale*p, scale*p] in [0, 1] of one iteration."""
-        size, scale = self.patch_size, self.scale
-        samples = 3 if self.pairs[0].channels == "rgb" else 1
-        lr = np.empty((self.batch_size, samples, size, size), np.float32)
-        hr = np.empty((self.batch_size, samples, size * scale, size * scale), np.float32)
-        for row, (picture, y, x, symmetry) in enumerate(self.draws(iteration).tolist()):
-            pair = self.pictures[picture]
-            part = (slice(y, y + size), slice(x, x + size))
-            lr[row] = planes_of(transform(pair.lr[part], symmetry))
-            part = (slice(y * scale, (y + size) * scale), slice(x * scale, (x + size) * scale))
-            hr[row] = planes_of(transform(pair.hr[part], symmetry))
-        return lr, hr
+    def batch(self, iteration: int) -> tuple[Plane, ...]:
+        """LR [B, C, p, p], HR [B, C, scale*p, scale*p] and such a target if the pairs have one.
+
+        All in [0, 1].
+        """
+        draws = self.draws(iteration).tolist()
+        batch = []
+        for kind, side, factor in self.layers():
+            patches = np.empty((self.batch_size, self.pairs[0].samples, side, side), np.float32)
+            for row, (picture, y, x, symmetry) in enumerate(draws):
+                y, x = y * factor, x * factor
+                patch = self.pictures[picture].pictures[kind][y : y + side, x : x + side]
+                patches[row] = planes_of(transform(patch, symmetry))
+            batch.append(patches)
+        return tuple(batch)
+
+    def layers(self) -> list[tuple[int, int, int]]:
+        """Of each part of a batch: its index in ``pictures``, a patch's side, and its scale."""
+        factors = (1, self.scale, self.scale)[: len(self.pairs[0].pictures)]
+        return [(kind, self.patch_size * factor, factor) for kind, factor in enumerate(factors)]
 
 
 def transform(patch: NDArray[Any], symmetry: int) -> NDArray[Any]:

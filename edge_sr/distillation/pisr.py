@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from edge_sr.data.patches import PicturePair
 from edge_sr.distillation.features import distillation_loss, on_one_grid
+from edge_sr.distillation.targets import with_targets
 from edge_sr.models.network import Network
-from edge_sr.models.pisr_teacher import LrTeacher, PisrTeacher, PlainTeacher, Teacher
+from edge_sr.models.pisr_teacher import PisrTeacher, PlainTeacher, Teacher
 
 Terms = dict[str, Tensor]
 
@@ -22,6 +26,10 @@ class Objective(nn.Module):
 
     weights: dict[str, float]
     model: nn.Module
+
+    def with_targets(self, pairs: Sequence[PicturePair]) -> Sequence[PicturePair]:
+        """Training pictures with what ``forward`` takes beside LR and HR; by default nothing."""
+        return pairs
 
     def score(self, lr: Tensor, hr: Tensor) -> Tensor:
         """The picture to be judged against HR; by default the model's picture of LR."""
@@ -87,19 +95,24 @@ class PlainTeacherStage(Objective):
 
 
 class OutputStage(Objective):
-    """|Y - Y_S| + lambda |Y_T - Y_S|: the student imitates a larger network's picture."""
+    """|Y - Y_S| + lambda |Y_T - Y_S|: the student imitates a larger network's picture.
 
-    def __init__(self, student: Network, teacher: LrTeacher, *, lambda_student: float) -> None:
+    That picture is made once of each training picture, before the first iteration.
+    """
+
+    def __init__(self, student: Network, teacher: Network, *, lambda_student: float) -> None:
         super().__init__()
         self.model = student
         self._frozen = [teacher.requires_grad_(False).eval()]
         self.weights = {"reconstruction": 1.0, "distillation": lambda_student}
 
-    def forward(self, lr: Tensor, hr: Tensor) -> Terms:
-        """LR [N, C, h, w] and HR [N, C, H, W] in [0, 1]."""
+    def with_targets(self, pairs: Sequence[PicturePair]) -> Sequence[PicturePair]:
+        """The pairs with the teacher's pictures."""
+        return with_targets(pairs, self._frozen[0])
+
+    def forward(self, lr: Tensor, hr: Tensor, target: Tensor) -> Terms:
+        """LR [N, C, h, w]; HR and the teacher's picture [N, C, H, W]; all in [0, 1]."""
         sr = self.model(lr)
-        with torch.no_grad():
-            target = self._frozen[0].network(lr)
         return {
             "reconstruction": (sr - hr).abs().mean(),
             "distillation": (sr - target).abs().mean(),

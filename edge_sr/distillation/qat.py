@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from edge_sr.data.patches import PicturePair
 from edge_sr.distillation.pisr import Objective, Terms
+from edge_sr.distillation.targets import with_targets
 from edge_sr.models.fsrcnn import Fsrcnn
 from edge_sr.models.network import Network
 from edge_sr.models.quantized import QuantizedFsrcnn, blocks_of
@@ -18,8 +20,8 @@ class QatStage(Objective):
     """|Y - Q(X)| + lambda_float |F(X) - Q(X)|, means over pixels.
 
     Q is the student as its INT8 graph computes it, F the float student that it began from or, where
-    one is given, a ``teacher`` of the same scale and channels. PReLU slopes stay, so that INT8 and
-    float may share a native model.
+    one is given, a ``teacher`` of the same scale and channels, whose pictures are made once before
+    the first iteration. PReLU slopes stay, so that INT8 and float may share a native model.
     """
 
     def __init__(
@@ -31,8 +33,8 @@ class QatStage(Objective):
         teacher: Network | None = None,
     ) -> None:
         super().__init__()
-        imitated = _frozen_copy(student) if teacher is None else teacher
-        self._imitated = [imitated.requires_grad_(False).eval()]
+        self._teacher = [] if teacher is None else [teacher.requires_grad_(False).eval()]
+        self._float = [] if self._teacher else [_frozen_copy(student)]
         for _, _, activation in blocks_of(student):
             activation.get_parameter("weight").requires_grad_(False)
         self.model = QuantizedFsrcnn(student, ranges)
@@ -43,11 +45,16 @@ class QatStage(Objective):
         assert isinstance(self.model, QuantizedFsrcnn)
         return self.model.ranges()
 
-    def forward(self, lr: Tensor, hr: Tensor) -> Terms:
-        """LR [N, 1, h, w] and HR [N, 1, H, W] in [0, 1]."""
+    def with_targets(self, pairs: Sequence[PicturePair]) -> Sequence[PicturePair]:
+        """The pairs with the teacher's pictures, if there is one."""
+        return with_targets(pairs, self._teacher[0]) if self._teacher else pairs
+
+    def forward(self, lr: Tensor, hr: Tensor, target: Tensor | None = None) -> Terms:
+        """LR [N, 1, h, w]; HR and a teacher's picture [N, 1, H, W]; all in [0, 1]."""
         sr = self.model(lr)
-        with torch.no_grad():
-            target = self._imitated[0].to(lr.device)(lr)
+        if target is None:
+            with torch.no_grad():
+                target = self._float[0].to(lr.device)(lr)
         return {
             "reconstruction": (sr - hr).abs().mean(),
             "imitation": (sr - target).abs().mean(),

@@ -95,8 +95,8 @@ def _objective_of(
     if config.method == "qat":
         return _qat(config, fsrcnn_of(student, "method qat"), process, training), []
     if config.teacher is not None and Path(config.teacher).suffix == ".safetensors":
-        network = _read_network(Path(config.teacher), student, config, process)
-        return _imitation_of_network(config, student, network), []
+        network = _read_network(Path(config.teacher), student, process)
+        return _imitation_of_network(config, student, network, process), []
     teacher, stages = _privileged_teacher(config, out, process, training, held_out)
     if config.transfer and isinstance(teacher, PisrTeacher):
         student.load_state_dict(teacher.decoder.state_dict())
@@ -106,11 +106,12 @@ def _objective_of(
 def _qat(
     config: RunConfig, student: Fsrcnn, process: Process, training: Sequence[PicturePair]
 ) -> Objective:
-    lr = torch.from_numpy(_sampler(config, training, seed=config.seed).batch(0)[0])
+    patterns = _patterns(config, training[0].channels, config.seed)
+    lr = torch.from_numpy(_sampler(config, training, patterns, config.seed).batch(0)[0])
     equalize_channels(student, lr)
     teacher = None
     if config.teacher is not None:
-        teacher = _read_network(Path(config.teacher), student, config, process)
+        teacher = _read_network(Path(config.teacher), student, process)
     return QatStage(
         student,
         observed_ranges(student, lr),
@@ -119,8 +120,13 @@ def _qat(
     )
 
 
-def _imitation_of_network(config: RunConfig, student: Network, teacher: Network) -> Objective:
+def _imitation_of_network(
+    config: RunConfig, student: Network, teacher: Network, process: Process
+) -> Objective:
     """The student's objective with a teacher that sees LR."""
+    if config.imitation_loss == "output":
+        return OutputStage(student, teacher, lambda_student=config.lambda_student)
+    choose_layers(teacher, config, process, "teacher's")
     if config.method == "lsfd":
         return ImitationStage(
             student,
@@ -129,8 +135,6 @@ def _imitation_of_network(config: RunConfig, student: Network, teacher: Network)
             imitation_loss=config.imitation_loss,
             lambda_student=config.lambda_student,
         )
-    if config.imitation_loss == "output":
-        return OutputStage(student, LrTeacher(teacher), lambda_student=config.lambda_student)
     return _feature_stage(config, student, LrTeacher(teacher))
 
 
@@ -144,9 +148,7 @@ def _feature_stage(config: RunConfig, student: Network, teacher: Teacher) -> Obj
     )
 
 
-def _read_network(
-    checkpoint: Path, student: Network, config: RunConfig, process: Process
-) -> Network:
+def _read_network(checkpoint: Path, student: Network, process: Process) -> Network:
     """A network that sees LR as the student's teacher; ValueError if it takes other pictures."""
     network, _ = load_checkpoint(checkpoint)
     theirs, own = network.spec, student.spec
@@ -156,9 +158,7 @@ def _read_network(
         raise ValueError(
             f"the teacher {checkpoint} takes {theirs.channels}, but {own.name} {own.channels}"
         )
-    network = use_training_form(network).to(process.device)
-    choose_layers(network, config, process, "teacher's")
-    return network
+    return use_training_form(network).to(process.device)
 
 
 def _privileged_teacher(
@@ -254,7 +254,11 @@ def _run_stage(
     training: Sequence[PicturePair],
     held_out: Sequence[PicturePair],
 ) -> Stage:
-    sampler = _sampler(config, training, seed=config.seed + (1 if name == "teacher" else 0))
+    seed = config.seed + (1 if name == "teacher" else 0)
+    with torch.autocast(process.device.type, dtype=torch.bfloat16, enabled=config.bf16):
+        pairs = objective.with_targets(training)
+        patterns = objective.with_targets(_patterns(config, pairs[0].channels, seed))
+    sampler = _sampler(config, pairs, patterns, seed)
     if process.is_main:
         # Not before a stage begins, so that a run that cannot start leaves its folder free.
         _write_json(out / "run.json", {"config": config.to_json(), "versions": versions()})
@@ -282,12 +286,17 @@ def _run_stage(
     return stage
 
 
-def _sampler(config: RunConfig, pairs: Sequence[PicturePair], *, seed: int) -> PatchSampler:
-    patterns: list[PicturePair] = []
-    if config.pattern_share:
-        side = max(PATTERN_SIDE, config.patch_size)
-        channels = pairs[0].channels
-        patterns = pattern_pairs(config.scale, PATTERNS, side=side, seed=seed, channels=channels)
+def _patterns(config: RunConfig, channels: str, seed: int) -> Sequence[PicturePair]:
+    """Synthetic pictures, if any of the patches are to be from such."""
+    if not config.pattern_share:
+        return []
+    side = max(PATTERN_SIDE, config.patch_size)
+    return pattern_pairs(config.scale, PATTERNS, side=side, seed=seed, channels=channels)
+
+
+def _sampler(
+    config: RunConfig, pairs: Sequence[PicturePair], patterns: Sequence[PicturePair], seed: int
+) -> PatchSampler:
     return PatchSampler(
         pairs,
         config.scale,

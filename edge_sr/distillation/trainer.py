@@ -31,7 +31,7 @@ from edge_sr.distillation.schedule import cosine, step
 from edge_sr.metrics.psnr import psnr
 from edge_sr.models.fsrcnn import Fsrcnn
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, ...]
 SAVE_SECONDS = 120.0
 
 
@@ -155,15 +155,17 @@ class Stage:
         self.average.swap(self.objective)
 
     def batches_of(self, sampler: PatchSampler) -> Callable[[int], Batch]:
-        """What gives this process's LR and HR patches of an iteration, on its device.
+        """What gives this process's patches of an iteration, on its device.
 
         A GPU crops them from pictures in its own memory where they fill at most half of it.
         """
         device, rank, world_size = self.process.device, self.process.rank, self.process.world_size
 
         def copied(iteration: int) -> Batch:
-            lr, hr = (np.ascontiguousarray(p[rank::world_size]) for p in sampler.batch(iteration))
-            return torch.from_numpy(lr).to(device), torch.from_numpy(hr).to(device)
+            mine = (
+                np.ascontiguousarray(part[rank::world_size]) for part in sampler.batch(iteration)
+            )
+            return tuple(torch.from_numpy(part).to(device) for part in mine)
 
         if device.type != "cuda":
             return copied
@@ -172,21 +174,22 @@ class Stage:
         patches = DevicePatches(sampler, device)
         return lambda iteration: patches.batch(iteration, rank=rank, world_size=world_size)
 
-    def step(self, lr: Tensor, hr: Tensor) -> Terms:
+    def step(self, *batch: Tensor) -> Terms:
         """One iteration; its terms stay on the device, where reading them would wait for it."""
-        lr, hr = (part.contiguous(memory_format=torch.channels_last) for part in (lr, hr))
+        patches = [part.contiguous(memory_format=torch.channels_last) for part in batch]
         learning_rate = self.options.learning_rate_at(self.iteration)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        with torch.autocast(lr.device.type, dtype=torch.bfloat16, enabled=self.options.bf16):
-            terms = self.stepped(lr, hr)
+        device = self.process.device
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.options.bf16):
+            terms = self.stepped(*patches)
         following = self.iteration + 1
         is_logged = following % self.options.log_every == 0 or following == self.options.iterations
         if len(terms) > 1 and is_logged:
             self.gradient_norms = self._norms_of(terms)
         loss = sum(
             (self.objective.weights[name] * term for name, term in terms.items()),
-            start=torch.zeros((), device=lr.device),
+            start=torch.zeros((), device=device),
         )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

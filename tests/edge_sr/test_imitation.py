@@ -206,22 +206,26 @@ def test_pisrs_losses_take_a_teacher_of_other_channels_and_grid(loss: str) -> No
 
 
 class Patches:
-    """Batches of smooth pictures, LR every second sample of HR; a sampler's ``batch`` alone."""
+    """Batches of smooth pictures, LR every second sample of HR; a sampler's ``batch`` alone.
 
-    def __init__(self, channels: int) -> None:
-        self.channels = channels
+    The target of those that have one is HR of less contrast.
+    """
 
-    def batch(self, iteration: int) -> tuple[Any, Any]:
+    def __init__(self, channels: int, *, has_target: bool = False) -> None:
+        self.channels, self.has_target = channels, has_target
+
+    def batch(self, iteration: int) -> tuple[Any, ...]:
         generator = torch.Generator().manual_seed(iteration)
         coarse = torch.rand(2, self.channels, 5, 5, generator=generator)
         hr = torch.nn.functional.interpolate(coarse, (16, 16), mode="bilinear")
-        return hr[:, :, ::2, ::2].numpy(), hr.numpy()
+        batch = (hr[:, :, ::2, ::2], hr, 0.9 * hr + 0.05)
+        return tuple(part.numpy() for part in batch[: 3 if self.has_target else 2])
 
 
 class InterruptedPatches(Patches):
     """The same until iteration 25."""
 
-    def batch(self, iteration: int) -> tuple[Any, Any]:
+    def batch(self, iteration: int) -> tuple[Any, ...]:
         if iteration == 25:
             raise KeyboardInterrupt
         return super().batch(iteration)
@@ -240,7 +244,7 @@ def tiny_objective(name: str) -> tuple[Objective, int]:
     if name == "teacher":
         return TeacherStage(PisrTeacher(student), lambda_teacher=1e-4), 3
     if name == "output":
-        return OutputStage(student, LrTeacher(tiny_idn(2)), lambda_student=0.5), 1
+        return OutputStage(student, tiny_idn(2), lambda_student=0.5), 1
     teacher = PisrTeacher(tiny_vdsr(2))
     return StudentStage(
         student, teacher, lambda_student=1e-3, imitation_loss=name, scale_map="CxHxW"
@@ -264,7 +268,8 @@ def tiny_stage(name: str, folder: Path, iterations: int) -> tuple[Stage, Patches
         step_every=max(20, iterations // 3),
         betas=(None, 0.99),
     )
-    return Stage(objective, options, Process(0, 1, torch.device("cpu"))), Patches(channels)
+    patches = Patches(channels, has_target=name == "output")
+    return Stage(objective, options, Process(0, 1, torch.device("cpu"))), patches
 
 
 METHODS = ("baseline", "teacher", "laplace", "output", *LOSSES)
@@ -293,7 +298,7 @@ def test_a_stage_resumes_exactly(
     monkeypatch.setattr("edge_sr.distillation.trainer.SAVE_SECONDS", -1.0)
     interrupted, patches = tiny_stage(name, tmp_path / "parts", 40)
     with pytest.raises(KeyboardInterrupt):
-        interrupted.run(InterruptedPatches(patches.channels), [])
+        interrupted.run(InterruptedPatches(patches.channels, has_target=patches.has_target), [])
     parts, _ = tiny_stage(name, tmp_path / "parts", 40)
     parts.run(patches, [])
     whole, _ = tiny_stage(name, tmp_path / "whole", 40)

@@ -1,0 +1,55 @@
+"""A teacher's pictures of the training pictures, made once before training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edge_sr.data.patches import PicturePair, planes_of
+from edge_sr.models.network import Network
+
+# LR pixels that a network sees at once, of pictures that it may see in parts.
+STRIP_PIXELS = 1 << 18
+
+
+@torch.no_grad()
+def with_targets(pairs: Sequence[PicturePair], network: Network) -> list[PicturePair]:
+    """The pairs with the network's picture of LR, clamped to [0, 1], as ``target``.
+
+    It sees whole pictures, so that a target's value does not depend on where a patch ends. Of RGB
+    the target is rounded to 8 bits, as HR is.
+    """
+    device = next(network.parameters()).device
+    found = []
+    for pair in pairs:
+        lr = torch.from_numpy(planes_of(pair.lr))[None].to(device)
+        sr = picture_of(network, lr)[0].float().clamp(0, 1).cpu()
+        if pair.channels == "rgb":
+            target = (sr * 255).round().to(torch.uint8).movedim(0, 2).numpy()
+        else:
+            target = sr[0].numpy()
+        found.append(replace(pair, target=np.ascontiguousarray(target)))
+    return found
+
+
+def picture_of(network: Network, lr: Tensor) -> Tensor:
+    """[N, C, H, W] to the network's [N, C, scale*H, scale*W], in strips if it is tileable."""
+    (height, width), scale = lr.shape[2:], network.spec.scale
+    rows = max(1, STRIP_PIXELS // width)
+    if not network.spec.tileable or rows >= height:
+        return _called(network, lr)
+    halo, strips = network.spec.receptive_field_radius, []
+    for top in range(0, height, rows):
+        first = max(0, top - halo)
+        part = _called(network, lr[:, :, first : top + rows + halo])
+        strips.append(part[:, :, (top - first) * scale :][:, :, : rows * scale])
+    return torch.cat(strips, 2)
+
+
+def _called(network: Network, lr: Tensor) -> Tensor:
+    sr: Tensor = network(lr)
+    return sr
