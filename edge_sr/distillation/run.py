@@ -158,7 +158,9 @@ def _read_network(checkpoint: Path, student: Network, process: Process) -> Netwo
         raise ValueError(
             f"the teacher {checkpoint} takes {theirs.channels}, but {own.name} {own.channels}"
         )
-    return use_training_form(network).to(process.device)
+    # PyTorch convolves channels-last pictures several times as fast, if weights lie so, too.
+    network = use_training_form(network).to(process.device)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _privileged_teacher(

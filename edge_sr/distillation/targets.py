@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from edge_sr.data.patches import PicturePair, planes_of
 from edge_sr.models.network import Network
 
 # LR pixels that a network sees at once, of pictures that it may see in parts.
-STRIP_PIXELS = 1 << 18
+STRIP_PIXELS = 1 << 16
 
 
 @torch.no_grad()
@@ -25,7 +26,7 @@ def with_targets(pairs: Sequence[PicturePair], network: Network) -> list[Picture
     """
     device = next(network.parameters()).device
     found = []
-    for pair in pairs:
+    for count, pair in enumerate(pairs, start=1):
         lr = torch.from_numpy(planes_of(pair.lr))[None].to(device)
         sr = picture_of(network, lr)[0].float().clamp(0, 1).cpu()
         if pair.channels == "rgb":
@@ -33,6 +34,8 @@ def with_targets(pairs: Sequence[PicturePair], network: Network) -> list[Picture
         else:
             target = sr[0].numpy()
         found.append(replace(pair, target=np.ascontiguousarray(target)))
+        if count % 100 == 0 or count == len(pairs):
+            print(f"teacher's pictures  {count}/{len(pairs)}", file=sys.stderr)  # noqa: T201
     return found
 
 
