@@ -26,8 +26,9 @@ class BicubicBase(nn.Module):
 
     def forward(self, lr: Tensor) -> Tensor:
         """Upscale a batch, each channel alone; in float32 where the other layers are bfloat16."""
-        if torch.is_autocast_enabled(lr.device.type):
-            with torch.autocast(lr.device.type, enabled=False):
+        kind = lr.device.type
+        if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+            with torch.autocast(kind, enabled=False):
                 return self.forward(lr)
         padded = functional.pad(lr, (2, 2, 2, 2), mode="replicate")
         phases = functional.conv2d(padded, self.weight, groups=self.channels)
