@@ -55,6 +55,11 @@ def device_facts() -> dict[str, Any]:
     }
 
 
+def cpu_vendor() -> str:
+    """Who made the CPU, as CPUID says it: GenuineIntel or AuthenticAMD; empty where nobody says."""
+    return _field(_read(Path("/proc/cpuinfo")), "vendor_id", "")
+
+
 def peak_memory_mb() -> float:
     """Largest resident set of this process so far, in MB."""
     unit = 1 if platform.system() == "Darwin" else 1024

@@ -50,10 +50,10 @@ class Upscaler(Closeable):
         """Open a bundle folder.
 
         ``precision`` defaults to the bundle's own, or to bf16 where an fp32 bundle was measured to
-        lose next to nothing by it and the CPU has it; ``threads`` 0 is one per physical core;
-        ``tile_size`` is the side of a window in LR pixels, 0 runs whole frames or, natively, tiles
-        that suit the cache; ``may_fall_back`` lets a CPU without bf16 run fp32 in its place, as
-        :attr:`precision` then says. Raises OSError, ValueError, ModelFormatError or
+        lose next to nothing by it and the CPU is faster in it; ``threads`` 0 is one per physical
+        core; ``tile_size`` is the side of a window in LR pixels, 0 runs whole frames or, natively,
+        tiles that suit the cache; ``may_fall_back`` lets a CPU without bf16 run fp32 in its place,
+        as :attr:`precision` then says. Raises OSError, ValueError, ModelFormatError or
         UnsupportedError with one clear line.
         """
         folder = Path(bundle)

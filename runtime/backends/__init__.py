@@ -15,6 +15,7 @@ from runtime.backends.tensorrt import TensorRTBackend
 from runtime.backends.tensorrt_library import has_tensorrt
 from runtime.errors import UnsupportedError
 from runtime.manifest import Manifest
+from runtime.stats import cpu_vendor
 
 # In the order in which ``auto`` tries them, the fastest first.
 BACKENDS: dict[str, Callable[..., Backend]] = {
@@ -25,6 +26,9 @@ BACKENDS: dict[str, Callable[..., Backend]] = {
 }
 # Never taken unless asked for: its own plans are built for each session.
 BY_NAME_ALONE = ("onnxruntime-tensorrt",)
+
+# Its AVX512_BF16 multiplies half as fast as its float32 units; AMD's twice as fast.
+SLOW_IN_BF16 = "GenuineIntel"
 
 MOST_THREADS = 256
 
@@ -44,10 +48,10 @@ def open_backend(
     """Open an engine by backend name; ``auto`` takes the first that works, fastest first.
 
     A ``precision`` of None is the bundle's default; where that is fp32, ``auto`` takes bf16 if the
-    bundle offers it and this CPU has it. On device cuda the native engine then takes fp16, which it
-    makes of any bundle's fp32 weights. ``tile_size`` is for backends that tile by themselves.
-    Raises ValueError for an unknown name or a precision the bundle lacks, UnsupportedError if the
-    backend cannot run it here, ModelFormatError for a damaged bundle.
+    bundle offers it and this CPU is faster in it. On device cuda the native engine then takes fp16,
+    which it makes of any bundle's fp32 weights. ``tile_size`` is for backends that tile by
+    themselves. Raises ValueError for an unknown name or a precision the bundle lacks,
+    UnsupportedError if the backend cannot run it here, ModelFormatError for a damaged bundle.
     """
     if name != "auto" and name not in BACKENDS:
         raise ValueError(f"backend {name!r} is not one of auto {' '.join(BACKENDS)}")
@@ -97,7 +101,8 @@ def _candidates(
         return [(backend, "fp16" if backend == "native" else wanted) for backend, _ in order]
     if name != "auto":
         return order
-    if precision is None and wanted == "fp32" and "bf16" in manifest.precisions:
+    may_be_bf16 = "bf16" in manifest.precisions and cpu_vendor() != SLOW_IN_BF16
+    if precision is None and wanted == "fp32" and may_be_bf16:
         order.insert(order.index(("native", wanted)), ("native", "bf16"))
     if device == "auto" and has_cuda_provider():
         order.sort(key=lambda attempt: attempt[0] == "native")

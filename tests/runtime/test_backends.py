@@ -53,6 +53,7 @@ class Machine:
         native_refuses: set[str] | None = None,
         bf16_is: str = "bf16",
         has_cuda: bool = False,
+        cpu: str = "AuthenticAMD",
         name: str = "auto",
         **options: Any,
     ) -> tuple[str, str]:
@@ -61,6 +62,7 @@ class Machine:
             fake = FakeBackend(backend, refuses, self.opened, bf16_is)
             self.monkeypatch.setitem(backends.BACKENDS, backend, fake)
         self.monkeypatch.setattr(backends, "has_cuda_provider", lambda: has_cuda)
+        self.monkeypatch.setattr(backends, "cpu_vendor", lambda: cpu)
         bundle = make_native_bundle(self.folder, seed_model("x2_fp32"))
         manifest = replace(read_manifest(bundle), precisions=precisions, default_precision=default)
         options.setdefault("precision", None)
@@ -107,6 +109,8 @@ def test_on_a_gpu_the_native_engine_makes_fp16_of_any_bundle(machine: Machine) -
     ("default", "options", "taken"),
     [
         ("fp32", {}, ("native", "bf16")),
+        ("fp32", {"cpu": "GenuineIntel"}, ("native", "fp32")),
+        ("fp32", {"cpu": "GenuineIntel", "precision": "bf16"}, ("native", "bf16")),
         ("fp32", {"precision": "fp32"}, ("native", "fp32")),
         ("fp32", {"bf16_is": "fp32"}, ("native", "fp32")),
         ("fp32", {"native_refuses": {"fp32", "bf16", "int8"}}, ("onnxruntime", "fp32")),
