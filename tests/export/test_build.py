@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,33 +10,21 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from build_support import last_json, quick_latency, words_for
 from native_support import runs_bf16
-from network_support import tiny_network, write_rgb_checkpoint, write_tiny_checkpoint
-from pictures_support import synthetic_luma, synthetic_rgb, write_pictures
+from network_support import tiny_network, write_tiny_checkpoint
+from pictures_support import synthetic_luma, write_pictures
 
-from edge_sr.data.image_io import read_image
-from edge_sr.data.resample import upscale
-from edge_sr.metrics.protocols import score_bicubic
 from export import build
 from export.graph import constants
 from export.onnx_export import export_onnx
 from runtime import Upscaler
-from runtime.errors import UnsupportedError
 from runtime.manifest import read_manifest, verify_file
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_latency() -> Iterator[None]:
-    """Two samples of a small frame: these tests time nothing."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (
-            ("OUTPUT_WIDTH", 96),
-            ("OUTPUT_HEIGHT", 48),
-            ("WARM_UP", 0),
-            ("LEAST_SAMPLES", 2),
-            ("SECONDS", 0.0),
-        ):
-            patch.setattr(f"export.latency.{name}", value)
+def quick() -> Iterator[None]:
+    with quick_latency():
         yield
 
 
@@ -58,16 +45,6 @@ def bundle(checkpoint: Path, pictures: Path) -> Path:
     options = "--precision fp32,fp16,int8 --max-drop int8=0.5,fp16=0.1 --threads 1 --json"
     assert build.main([*words, *options.split()]) == 0
     return out
-
-
-def words_for(checkpoint: Path, pictures: Path, out: Path) -> list[str]:
-    paths = {"--checkpoint": checkpoint, "--calibration": pictures, "--out": out}
-    return [word for flag, path in paths.items() for word in (flag, str(path))]
-
-
-def last_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
-    return result
 
 
 def test_bundle_holds_both_forms_of_every_precision(bundle: Path) -> None:
@@ -315,180 +292,3 @@ def test_interrupt_leaves_nothing_and_exits_with_130(
     words = [*words_for(checkpoint, pictures, tmp_path / "new.esr"), "--precision", "fp32"]
     assert build.main(words) == 130
     assert list(tmp_path.iterdir()) == []
-
-
-def without_pictures(folder: Path, words: dict[str, str]) -> None:
-    (folder / "empty").mkdir()
-    words["--calibration"] = str(folder / "empty")
-
-
-def with_missing_pictures(folder: Path, words: dict[str, str]) -> None:
-    words["--calibration"] = str(folder / "nowhere")
-
-
-def with_missing_checkpoint(folder: Path, words: dict[str, str]) -> None:
-    words["--checkpoint"] = str(folder / "nothing.safetensors")
-
-
-def with_truncated_checkpoint(folder: Path, words: dict[str, str]) -> None:
-    source = Path(words["--checkpoint"])
-    (folder / "cut.safetensors").write_bytes(source.read_bytes()[:700])
-    (folder / "cut.json").write_bytes(source.with_suffix(".json").read_bytes())
-    words["--checkpoint"] = str(folder / "cut.safetensors")
-
-
-def with_other_scale(folder: Path, words: dict[str, str]) -> None:
-    words["--scale"] = "3"
-
-
-def with_missing_folder(folder: Path, words: dict[str, str]) -> None:
-    words["--out"] = str(folder / "missing" / "new.esr")
-
-
-def with_existing_output(folder: Path, words: dict[str, str]) -> None:
-    (folder / "new.esr").mkdir()
-
-
-def with_missing_folder_for_models(folder: Path, words: dict[str, str]) -> None:
-    words["--triton"] = str(folder / "deep" / "models")
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (with_missing_folder_for_models, "for the model repository does not exist"),
-        (without_pictures, "holds no picture"),
-        (with_missing_pictures, "calibration source .*nowhere does not exist"),
-        (with_missing_checkpoint, "nothing.safetensors does not exist"),
-        (with_truncated_checkpoint, "the file is damaged"),
-        (with_other_scale, "upscales by 2, not 3"),
-        (with_missing_folder, "for the bundle does not exist"),
-        (with_existing_output, "pass --overwrite"),
-    ],
-)
-def test_bad_input_is_one_clear_line_and_leaves_nothing(
-    spoil: Any,
-    message: str,
-    checkpoint: Path,
-    pictures: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    folder = tmp_path / "out"
-    folder.mkdir()
-    words = {
-        "--checkpoint": str(checkpoint),
-        "--calibration": str(pictures),
-        "--out": str(folder / "new.esr"),
-    }
-    spoil(folder, words)
-    before = sorted(folder.rglob("*"))
-    assert build.main([part for pair in words.items() for part in pair]) == 1
-    *_, line = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: ")
-    assert re.search(message, line)
-    assert sorted(folder.rglob("*")) == before
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("--onnx a.onnx --checkpoint b.safetensors", "--onnx brings its own network"),
-        ("--model fsrcnn --checkpoint b.safetensors", "--model chooses a shipped student"),
-        ("--precision bf16", "bf16 is no precision to build"),
-        ("--max-drop int4=1", "is not PRECISION=DB"),
-        ("--scale 5", "invalid choice"),
-        ("--threads -1", "must not be negative"),
-        ("--triton-tensorrt 640x360", "needs --triton DIR"),
-        ("--triton models --triton-tensorrt 640", "is not WxH, such as 640x360"),
-    ],
-)
-def test_contradiction_is_refused_before_anything_is_opened(
-    words: str, message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as caught:
-        build.parse_args(words.split())
-    assert caught.value.code == 2
-    assert message in capsys.readouterr().err
-
-
-def test_missing_libraries_are_named_before_work_starts(
-    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert build.main(["--checkpoint", str(checkpoint), "--json"]) == 1
-    assert "pip install 'edge-sr[export]'" in last_json(capsys)["error"]["message"]
-
-
-def test_shipped_student_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert build.main(["--model", "edsr_s", "--scale", "4", "--dry-run", "--json"]) == 1
-    assert "no student edsr_s-x4 is shipped" in last_json(capsys)["error"]["message"]
-
-
-RGB_WORDS = ["--max-drop", "int8=1,fp16=0.1", "--threads", "1", "--json"]
-
-
-def test_rgb_network_is_built_in_every_precision(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    checkpoint = write_rgb_checkpoint(tmp_path)
-    pictures = write_pictures(tmp_path / "pictures", 4, height=80, width=96)
-    out, models = tmp_path / "colour.esr", tmp_path / "models"
-    words = [*words_for(checkpoint, pictures, out), *RGB_WORDS, "--triton", str(models)]
-    assert build.main([*words, "--precision", "fp32,fp16,int8"]) == 0
-    assert last_json(capsys)["native"]["reason"].startswith("it takes RGB")
-    manifest = read_manifest(out)
-    assert (manifest.channels, manifest.tileable) == ("rgb", True)
-    assert manifest.precisions == ("fp32", "fp16", "int8")
-    for path in out.glob("*.onnx"):
-        graph = onnx.load(path).graph
-        for end in (graph.input[0], graph.output[0]):
-            assert end.type.tensor_type.shape.dim[1].dim_value == 3
-    lr = synthetic_rgb(40, 44)
-    expected = np.clip(np.rint(upscale(lr.astype(np.float64), 2)), 0, 255)
-    for precision in manifest.precisions:
-        with Upscaler.open(out, precision=precision, threads=1) as upscaler:
-            sr = upscaler.upscale(lr)
-        assert np.abs(sr[2:-2, 2:-2] - expected[2:-2, 2:-2]).mean() < 6
-    report = json.loads((out / "report.json").read_text())
-    assert report["channels"] == "rgb"
-    assert report["int8_layers"] == {"quantized": 9, "convolutions": 10}
-    assert report["bicubic"]["per_picture"]["03.png"] == pytest.approx(
-        score_bicubic(read_image(pictures / "03.png"), 2, "C").psnr
-    )
-    titles = [check["name"] for check in report["checks"]]
-    assert sum("tiles of" in title for title in titles) == 3
-    page = (out / "report.html").read_text()
-    assert "times larger, RGB" in page
-    assert '<td class="number">float</td>' in page
-
-
-def test_network_of_the_whole_picture_is_built_and_never_cut(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    checkpoint = write_rgb_checkpoint(tmp_path, "rcan_s")
-    pictures = write_pictures(tmp_path / "pictures", 4, height=80, width=96)
-    out = tmp_path / "whole.esr"
-    words = [*words_for(checkpoint, pictures, out), "--max-drop", "int8=1", "--threads", "1"]
-    assert build.main(words) == 0
-    assert "tiles        not compared: the network looks at the whole" in capsys.readouterr().err
-    assert read_manifest(out).tileable is False
-    report = json.loads((out / "report.json").read_text())
-    assert not any("tiles of" in check["name"] for check in report["checks"])
-    assert any(step.startswith("tiles: not compared") for step in report["steps"])
-    assert "it runs on whole frames only" in (out / "report.html").read_text()
-    with pytest.raises(UnsupportedError, match="cannot be tiled"):
-        Upscaler.open(out, tile_size=64)
-
-
-def test_network_too_large_for_a_file_of_a_bundle_is_refused_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("export.float_graph.LARGEST_FILE", 1 << 12)
-    pictures = write_pictures(tmp_path / "pictures", 4, height=80, width=96)
-    words = words_for(write_rgb_checkpoint(tmp_path), pictures, tmp_path / "large.esr")
-    assert build.main([*words, "--json"]) == 1
-    message = last_json(capsys)["error"]["message"]
-    assert message.startswith("the weights of edsr_s-x2.safetensors are ")
-    assert message.endswith("a bundle holds files of at most 0 MiB")
-    assert not (tmp_path / "large.esr").exists()

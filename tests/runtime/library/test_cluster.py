@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +18,12 @@ import pytest
 from bundle_support import make_tiny_bundle
 from video_support import INTRA, Clip, damaged, make_clip, read_back
 
-from runtime import Upscaler, upscale
-from runtime.library import cluster_worker
+from runtime import upscale
 from runtime.library.cluster import MIN_TASK_FRAMES, check_address, cut_tasks
-from runtime.library.cluster_worker import (
-    EncodedSegment,
-    EngineOrder,
-    InputFile,
-    describe_engine,
-    encode_part,
-    pack_bundle,
-    unpack_bundle,
-)
 from runtime.library.run import LibraryRun
-from runtime.library.task_queue import TaskQueue
-from runtime.library.workplace import EngineOptions
 from runtime.picture import write_picture
 from runtime.progress import Progress
-from runtime.video.pipeline import VideoOptions, fingerprint, plan_video
+from runtime.video.pipeline import VideoOptions, plan_video
 
 ROOT = Path(__file__).parents[3]
 LONG = Clip(width=64, height=48, pts=tuple(range(3, 453)), options={"g": "25"}, has_audio=True)
@@ -334,175 +321,6 @@ def test_tasks_hold_every_segment_once_and_little_decoding_in_vain(
         assert leads == [task.start * length for task in tasks]
     gap = [range(1), range(2, job.plan.count)] if job.plan.count > 2 else [range(1)]
     assert [n for task in cut_tasks(job, gap) for n in task] == [n for run in gap for n in run]
-
-
-@pytest.fixture
-def part(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
-    """Arguments of :func:`encode_part`, for this process."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(cluster_worker, "_engines", {})
-    source = make_clip(tmp_path / "a.mp4", Clip(width=64, height=48))
-    order = EngineOrder(pack_bundle(bundle), EngineOptions(threads=1))
-    job = plan_video(source, ".mp4", 2, VideoOptions(segment_frames=5))
-    return order, describe_engine(order), InputFile(source, fingerprint(source)), job, range(1, 3)
-
-
-def test_worker_gives_whole_segments(part: tuple[Any, ...]) -> None:
-    segments = encode_part(*part)
-    assert isinstance(segments, list)
-    assert all(isinstance(segment, EncodedSegment) for segment in segments)
-    assert [(s.number, s.end.frames, len(s.packets)) for s in segments] == [(1, 5, 5), (2, 2, 2)]
-
-
-def test_worker_opens_an_engine_once(
-    part: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def open_again(*args: object, **options: object) -> Upscaler:
-        raise AssertionError("opened again")
-
-    monkeypatch.setattr(Upscaler, "open", open_again)
-    assert isinstance(encode_part(*part), list)
-
-
-def test_worker_that_does_not_see_the_input_says_so(part: tuple[Any, ...]) -> None:
-    order, expected, file, job, segments = part
-    away = InputFile(file.path.with_name("none.mp4"), file.fingerprint)
-    error = encode_part(order, expected, away, job, segments)
-    assert isinstance(error, FileNotFoundError)
-    assert "none.mp4 is not there on worker" in str(error)
-
-
-def test_worker_that_sees_another_file_says_so(part: tuple[Any, ...]) -> None:
-    order, expected, file, job, segments = part
-    file.path.write_bytes(file.path.read_bytes() + b"\0")
-    error = encode_part(order, expected, file, job, segments)
-    assert isinstance(error, ValueError)
-    assert "a.mp4 is another file on worker" in str(error)
-
-
-def test_worker_with_another_engine_says_so(part: tuple[Any, ...]) -> None:
-    order, expected, *others = part
-    other = type(expected)(expected.engine, "1.0")
-    error = encode_part(order, other, *others)
-    assert isinstance(error, RuntimeError)
-    assert "the first one has onnxruntime" in str(error)
-    assert "and PyAV 1.0; install the same on all" in str(error)
-
-
-def test_bundle_travels_by_its_content(bundle: Path, tmp_path: Path) -> None:
-    packed = pack_bundle(bundle)
-    path = unpack_bundle(packed, tmp_path)
-    assert pack_bundle(path) == packed
-    (path / "model.int8.onnx").write_bytes(b"damaged")
-    with Upscaler.open(unpack_bundle(packed, tmp_path)) as upscaler:
-        assert upscaler.scale == 2
-    other = make_tiny_bundle(tmp_path / "other.esr", seed=1)
-    assert pack_bundle(other) != packed
-
-
-class _Cluster:
-    """In the place of Ray: tasks wait until the test lets them end."""
-
-    class exceptions:  # noqa: N801
-        RayError = type("RayError", (Exception,), {})
-        RayTaskError = type("RayTaskError", (RayError,), {})
-
-    def __init__(self) -> None:
-        self.running: list[Any] = []
-        self.done: dict[Any, Any] = {}
-        self.cancelled: list[Any] = []
-        self.is_lost = False
-
-    def start(self, function: Any) -> Any:
-        cluster = self
-
-        class Remote:
-            @staticmethod
-            def remote(name: str) -> str:
-                cluster.running.append(name)
-                return name
-
-        return Remote
-
-    def wait(self, names: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
-        if self.is_lost:
-            raise self.exceptions.RayError("node 1 is gone\nlong story")
-        time.sleep(0.001)
-        return [name for name in names if name in self.done][:1], []
-
-    def get(self, name: Any) -> Any:
-        return self.done[name]
-
-    def cancel(self, name: Any) -> None:
-        self.cancelled.append(name)
-
-
-def queue_of(cluster: _Cluster) -> TaskQueue:
-    return TaskQueue(cluster, cluster.start, lambda: 1)
-
-
-def wait_for(condition: Any) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-
-
-def test_tasks_of_the_first_file_come_first_and_few_at_a_time() -> None:
-    cluster = _Cluster()
-    queue = queue_of(cluster)
-    futures: dict[str, Future[Any]] = {}
-    for number, name in ((2, "c1"), (2, "c2"), (2, "c3"), (0, "a1"), (1, "b1"), (0, "a2")):
-        futures[name] = queue.submit(number, str, name)
-        if name == "c2":
-            wait_for(lambda: len(cluster.running) == 2)
-    for name in ("c1", "c2", "a1", "a2", "b1", "c3"):
-        wait_for(lambda name=name: name in cluster.running)
-        assert len(cluster.running) - len(cluster.done) <= 2
-        cluster.done[name] = name.upper()
-        assert futures[name].result(5) == name.upper()
-    assert cluster.running == ["c1", "c2", "a1", "a2", "b1", "c3"]
-    queue.close()
-
-
-def test_cancelled_task_does_not_run_and_a_running_one_is_ended() -> None:
-    cluster = _Cluster()
-    queue = queue_of(cluster)
-    futures = [queue.submit(0, str, name) for name in "abc"]
-    wait_for(lambda: len(cluster.running) == 2)
-    futures[2].cancel()
-    futures[0].cancel()
-    wait_for(lambda: cluster.cancelled == ["a"])
-    cluster.done["b"] = "B"
-    assert futures[1].result(5) == "B"
-    queue.close()
-    assert cluster.running == ["a", "b"]
-
-
-def test_closed_queue_tells_all_who_wait() -> None:
-    cluster = _Cluster()
-    queue = queue_of(cluster)
-    futures = [queue.submit(0, str, name) for name in "abc"]
-    wait_for(lambda: len(cluster.running) == 2)
-    queue.close()
-    for future in futures:
-        with pytest.raises(CancelledError):
-            future.result(5)
-    assert cluster.cancelled == ["a", "b"]
-    with pytest.raises(CancelledError):
-        queue.submit(0, str, "d")
-
-
-def test_lost_cluster_is_one_clear_error() -> None:
-    cluster = _Cluster()
-    cluster.is_lost = True
-    queue = queue_of(cluster)
-    future = queue.submit(0, str, "a")
-    with pytest.raises(RuntimeError, match=r"the cluster lost a task .*: node 1 is gone$"):
-        future.result(5)
-    with pytest.raises(RuntimeError, match="node 1 is gone"):
-        queue.submit(0, str, "b")
-    queue.close()
 
 
 def test_interrupted_library_is_gone_on_with(
