@@ -22,8 +22,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from edge_sr.atomic import write_atomically
 from edge_sr.data.color import luma_from_rgb
-from edge_sr.data.device_patches import DevicePatches
 from edge_sr.data.patches import PatchSampler, PicturePair, planes_of
+from edge_sr.distillation.device_patches import DevicePatches
 from edge_sr.distillation.ema import WeightAverage
 from edge_sr.distillation.optimizer import build_optimizer
 from edge_sr.distillation.pisr import Objective, Terms

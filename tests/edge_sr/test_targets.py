@@ -10,9 +10,9 @@ from network_support import tiny_rgb_network
 from pictures_support import write_pictures
 from torch import nn
 
-from edge_sr.data.device_patches import DevicePatches
 from edge_sr.data.patches import PatchSampler, PicturePair, load_pairs
 from edge_sr.distillation import targets
+from edge_sr.distillation.device_patches import DevicePatches
 from edge_sr.distillation.targets import picture_of, with_targets
 from edge_sr.models import build_model
 from edge_sr.models.network import Network

@@ -58,11 +58,11 @@ def test_interrupted_run_resumes_to_the_same_log_and_weights(
     monkeypatch.setattr("edge_sr.distillation.trainer.SAVE_SECONDS", -1.0)
     step, taken = Stage.step, []
 
-    def stop_at_the_20th(stage: Stage, lr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+    def stop_at_the_20th(stage: Stage, *batch: Tensor) -> dict[str, Tensor]:
         taken.append(1)
         if len(taken) == 20:
             raise KeyboardInterrupt
-        return step(stage, lr, hr)
+        return step(stage, *batch)
 
     monkeypatch.setattr(Stage, "step", stop_at_the_20th)
     assert train(tmp_path / "parts", data, *length) == 130

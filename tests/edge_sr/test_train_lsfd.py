@@ -8,6 +8,7 @@ import pytest
 import torch
 from pictures_support import write_pictures
 from tiny_networks import TINY_NETWORKS, TinyEdsr
+from torch import Tensor
 from torchrun_support import run_in_two_processes
 
 from edge_sr.distillation import imitation
@@ -67,17 +68,17 @@ def test_lsfd_trains_an_rgb_student_and_resumes_exactly(
     terms = {"reconstruction", "imitation", "distillation", "fourier"}
     assert terms | {f"gradient_{term}" for term in terms} <= set(records[-1])
     monkeypatch.setattr("edge_sr.distillation.trainer.SAVE_SECONDS", -1.0)
-    step, taken = Stage._step, []
+    step, taken = Stage.step, []
 
-    def stop_at_the_5th(stage: Stage, sampler: object) -> dict[str, float]:
+    def stop_at_the_5th(stage: Stage, *batch: Tensor) -> dict[str, Tensor]:
         taken.append(1)
         if len(taken) == 5:
             raise KeyboardInterrupt
-        return step(stage, sampler)  # type: ignore[arg-type]
+        return step(stage, *batch)
 
-    monkeypatch.setattr(Stage, "_step", stop_at_the_5th)
+    monkeypatch.setattr(Stage, "step", stop_at_the_5th)
     assert train(tmp_path / "parts", data, *options) == 130
-    monkeypatch.setattr(Stage, "_step", step)
+    monkeypatch.setattr(Stage, "step", step)
     out = tmp_path / "parts"
     again = ["--out", str(out), "--resume", "--threads", "1", "--fft-weight", "0.1"]
     assert main(again) == 0
