@@ -157,7 +157,8 @@ class Stage:
     def batches_of(self, sampler: PatchSampler) -> Callable[[int], Batch]:
         """What gives this process's patches of an iteration, on its device.
 
-        A GPU crops them from pictures in its own memory where they fill at most half of it.
+        A GPU crops them from pictures in its own memory where they fill at most half of what is
+        free of it.
         """
         device, rank, world_size = self.process.device, self.process.rank, self.process.world_size
 
