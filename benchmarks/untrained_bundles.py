@@ -29,6 +29,7 @@ SHAPES: tuple[tuple[str, str, int, dict[str, int]], ...] = (
     ("residual-x4", "fsrcnn_residual", 4, {}),
     ("residual-small-x2", "fsrcnn_residual_small", 2, {}),
     ("residual-large-x2", "fsrcnn_residual_large", 2, {}),
+    ("residual-xl-x2", "fsrcnn_residual_xl", 2, {}),
     ("residual-x2-d32-s5-m1", "fsrcnn_residual", 2, {"d": 32, "s": 5, "m": 1}),
     ("residual-x2-d56-s16-m4", "fsrcnn_residual", 2, {"s": 16}),
     ("residual-x2-d20-s7-m2", "fsrcnn_residual", 2, {"d": 20, "s": 7, "m": 2}),

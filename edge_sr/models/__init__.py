@@ -25,6 +25,9 @@ MODELS: dict[str, Callable[..., Network]] = {
     "fsrcnn_residual_large": partial(
         Fsrcnn, name="fsrcnn_residual_large", residual=True, d=24, s=24, m=8
     ),
+    "fsrcnn_residual_xl": partial(
+        Fsrcnn, name="fsrcnn_residual_xl", residual=True, d=48, s=48, m=5
+    ),
     "fsrcnn_l": partial(Fsrcnn, name="fsrcnn_l", s=56),
     "vdsr": Vdsr,
     "idn": Idn,

@@ -25,6 +25,7 @@ def count(module: torch.nn.Module) -> int:
         ("fsrcnn_residual", {}, 12_644),
         ("fsrcnn_residual_small", {}, 6_319),
         ("fsrcnn_residual_large", {}, 45_444),
+        ("fsrcnn_residual_xl", {}, 113_769),
         ("fsrcnn_l", {}, 125_504),
     ],
 )
@@ -135,7 +136,8 @@ def multiplications(name: str) -> int:
     return sum(p.numel() for p in build_model(name, 2).parameters() if p.dim() == 4)
 
 
-def test_small_student_needs_at_most_half_of_the_default() -> None:
+def test_students_of_other_sizes_cost_what_is_said() -> None:
     assert multiplications("fsrcnn_residual") == 12_464
     assert multiplications("fsrcnn_residual_small") <= 12_464 / 2
     assert multiplications("fsrcnn_residual_large") == 45_168
+    assert multiplications("fsrcnn_residual_xl") == 113_376 < multiplications("fsrcnn_l")

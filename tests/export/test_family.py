@@ -23,7 +23,7 @@ from export.simplify import simplify
 from runtime.tiling import upscale_tiled
 
 # Thin networks of one kind are alike in all sizes.
-NAMES = [n for n in MODELS if not n.endswith(("_t", "_small", "_large", "_plus"))]
+NAMES = [n for n in MODELS if not n.endswith(("_t", "_small", "_large", "_xl", "_plus"))]
 
 
 def thin_network(name: str) -> Network:
