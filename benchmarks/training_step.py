@@ -3,9 +3,9 @@
     python benchmarks/training_step.py --threads 1 4 --out record.json
 
 A case is the trainer's own iteration with everything in it: patches from synthetic pictures,
-forward and backward pass, SOAP, weight average. ``student`` is the default one, ``wide`` an EDSR of
-8 blocks for luminance. Cases take turns in bursts, in random order. stdout is a table and, as its
-last line, one JSON object.
+forward and backward pass, SOAP, weight average. ``student`` is the default one, ``large`` and
+``xl`` the larger ones, ``wide`` an EDSR of 8 blocks for luminance. Cases take turns in bursts, in
+random order. stdout is a table and, as its last line, one JSON object.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ LAYERS = ("float32", "bfloat16", "native")
 METHODS = ("baseline", "qat")
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "student": ("fsrcnn_residual", {}),
+    "large": ("fsrcnn_residual_large", {}),
+    "xl": ("fsrcnn_residual_xl", {}),
     "wide": ("edsr_s", {"channels": "y", "blocks": 8}),
 }
 # Iterations that a GPU is given before it is waited for.
@@ -163,7 +165,7 @@ def cases_of(args: argparse.Namespace) -> list[Case]:
         for threads in (args.threads if args.device == "cpu" else (1,))
         for layers in LAYERS
         if (network == "student" or method == "baseline")
-        and (layers != "native" or (network == "student" and args.device == "cpu"))
+        and (layers != "native" or (network != "wide" and args.device == "cpu"))
         and (layers != "bfloat16" or method == "baseline")
     ]
 

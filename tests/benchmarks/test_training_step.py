@@ -19,7 +19,8 @@ def test_table_and_record_hold_every_way_of_every_case(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "record.json"
-    assert training_step.main([*OPTIONS.split(), "--out", str(out)]) == 0
+    networks = ["--networks", "student", "xl", "wide"]
+    assert training_step.main([*OPTIONS.split(), *networks, "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
     record = json.loads(lines[-1])
     assert record == json.loads(out.read_text())
@@ -29,15 +30,19 @@ def test_table_and_record_hold_every_way_of_every_case(
         ("student", "baseline", "native"),
         ("student", "qat", "float32"),
         ("student", "qat", "native"),
+        ("xl", "baseline", "float32"),
+        ("xl", "baseline", "bfloat16"),
+        ("xl", "baseline", "native"),
         ("wide", "baseline", "float32"),
         ("wide", "baseline", "bfloat16"),
     ]
     assert all(row["iterations_per_s"] > 0 for row in record["results"])
     rates = [f"{row['iterations_per_s']:.1f}" for row in record["results"]]
-    assert lines[2:5] == [
+    assert lines[2:6] == [
         f"| student | baseline | x2 | 1 | {' | '.join(rates[:3])} |",
         f"| student | qat | x2 | 1 | {rates[3]} | - | {rates[4]} |",
-        f"| wide | baseline | x2 | 1 | {rates[5]} | {rates[6]} | - |",
+        f"| xl | baseline | x2 | 1 | {' | '.join(rates[5:8])} |",
+        f"| wide | baseline | x2 | 1 | {rates[8]} | {rates[9]} | - |",
     ]
 
 

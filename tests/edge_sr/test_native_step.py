@@ -209,3 +209,25 @@ def test_native_step_stays_float32_with_bf16(tmp_path: Path) -> None:
         assert main([*common, "--data", str(data), "--out", str(out), *more]) == 0
     texts = [(tmp_path / name / "student" / "log.jsonl").read_text() for name in ("float", "bf16")]
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "line"),
+    [
+        ("fsrcnn_residual", ["--bf16"], "native step, "),
+        ("fsrcnn_residual_large", [], "native step, "),
+        ("fsrcnn_residual_large", ["--bf16"], "PyTorch, at this width faster in bfloat16"),
+    ],
+)
+def test_wide_students_take_pytorch_in_bfloat16(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    model: str,
+    options: list[str],
+    line: str,
+) -> None:
+    data = write_pictures(tmp_path / "pictures", 2)
+    common = "--method baseline --patch-size 16 --batch-size 2 --held-out 1 --iterations 2"
+    given = [*common.split(), "--data", str(data), "--out", str(tmp_path / "run"), "--model", model]
+    assert main([*given, "--device", "cpu", *options]) == 0
+    assert f"student's layers: {line}" in capsys.readouterr().err
