@@ -75,7 +75,8 @@ class RunConfig:
     ``beta1`` and ``beta2`` are the optimiser's (None: its own); ``weight_decay`` is decoupled from
     the loss. ``reconstruction_loss`` of a baseline is l1 or l2, the mean absolute or squared error.
     ``augmentation`` is dihedral, or flip for horizontal flips alone. ``bf16`` lets PyTorch's layers
-    compute in bfloat16 (autocast), of a frozen teacher, too.
+    compute in bfloat16 (autocast), of a frozen teacher, too; on a CPU a wide FSRCNN takes them
+    instead of the native step.
     """
 
     recipe: str | None = None
