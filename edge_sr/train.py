@@ -174,8 +174,9 @@ def _add_optimiser_options(add: Callable[..., Any]) -> None:
     add(
         "--bf16",
         action="store_true",
-        help="PyTorch's layers compute in bfloat16: two to three times as fast on wide networks "
-        "where the processor has AMX, the larger students among them; the native step stays float32",
+        help="PyTorch's layers compute in bfloat16: two to three times as fast on wide networks, "
+        "the larger students among them, where the processor has AMX; the native step stays "
+        "float32",
     )
     add("--start", choices=STARTS, help="first weights: near bicubic, or PyTorch's default")
     add("--init", metavar="CHECKPOINT", help="start from these weights; any scale")
