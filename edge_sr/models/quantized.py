@@ -45,14 +45,18 @@ class QuantizedFsrcnn(nn.Module):
         return dict(zip(activation_names(self.model), values, strict=True))
 
     def forward(self, lr: Tensor) -> Tensor:
-        """Upscale a batch of luminance planes."""
-        grey = _rounded(lr.clamp(0, 1) * PEAK)
-        step = self.model.native_step
-        if step is not None and step.takes(grey):
-            sr = self._network_by_native_step(step, grey)
-        else:
-            sr = self._network(grey)
-        return sr if self.model.base is None else sr + self.model.base(grey / PEAK)
+        """Upscale a batch of luminance planes, in float32 whatever autocast says.
+
+        bfloat16 has no room for the products of two rounded numbers.
+        """
+        with torch.autocast(lr.device.type, enabled=False):
+            grey = _rounded(lr.clamp(0, 1) * PEAK)
+            step = self.model.native_step
+            if step is not None and step.takes(grey):
+                sr = self._network_by_native_step(step, grey)
+            else:
+                sr = self._network(grey)
+            return sr if self.model.base is None else sr + self.model.base(grey / PEAK)
 
     def _network(self, grey: Tensor) -> Tensor:
         (_, first, activation), *others = blocks_of(self.model)

@@ -50,6 +50,14 @@ def test_forward_is_the_exported_int8_graph(name: str, scale: int) -> None:
     assert float((difference > 0.5).float().mean()) < 0.01
 
 
+def test_autocast_does_not_touch_the_int8_arithmetic() -> None:
+    model, lr = network(), picture()
+    quantized = QuantizedFsrcnn(model, observed_ranges(model, lr))
+    expected = quantized(lr)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(quantized(lr), expected)
+
+
 def test_gradients_reach_weights_slopes_and_ranges() -> None:
     model, lr = network(), picture()
     quantized = QuantizedFsrcnn(model, observed_ranges(model, lr, share=0.9))
