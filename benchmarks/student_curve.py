@@ -134,7 +134,7 @@ def _burst(engine: Upscaler, frame: NDArray[np.uint8]) -> list[float]:
 
 
 def _mean(pictures: Mapping[str, Sequence[float]]) -> float:
-    return round(sum(psnr for psnr, _ in pictures.values()) / len(pictures), 3)
+    return round(sum(psnr for psnr, _ in pictures.values()) / len(pictures), 4)
 
 
 def _mean_of_all(sets: Mapping[str, Mapping[str, Sequence[float]]]) -> float:

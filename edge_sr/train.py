@@ -185,6 +185,11 @@ def _add_optimiser_options(add: Callable[..., Any]) -> None:
 def _add_imitation_options(add: Callable[..., Any]) -> None:
     add("--teacher", metavar="PATH", help="run with a finished teacher, or checkpoint of a network")
     add("--teacher-form", choices=TEACHERS, help="with the encoder, default, or fed with HR")
+    add(
+        "--self-ensemble",
+        action="store_true",
+        help="the teacher's picture is its mean over 8 symmetries: 8 times as long to make",
+    )
     add("--lambda-teacher", type=float, help="weight of the teacher's imitation loss, 1e-4")
     add("--no-transfer", dest="transfer", action="store_false", help="start as without a teacher")
     add(

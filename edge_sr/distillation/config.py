@@ -62,7 +62,8 @@ class RunConfig:
     training one, or the checkpoint of a network that sees LR, whose features are imitated, or whose
     picture if ``imitation_loss`` is output. ``lsfd`` are further options of method lsfd, whose
     teacher is such a checkpoint. ``lambda_float`` weighs the distance of a QAT student's picture
-    from that of its float form, or of such a checkpoint.
+    from that of its float form, or of such a checkpoint. With ``self_ensemble`` the checkpoint's
+    picture, where it is made once before training, is the mean over the 8 symmetries of the square.
 
     Training pictures are used at 1/shrink of their size for each of ``shrinks``, equally often;
     ``pattern_share`` of the patches are synthetic text, stripes, noise and the like. LR went
@@ -109,6 +110,7 @@ class RunConfig:
     lambda_float: float = 1.0
     teacher: str | None = None
     teacher_form: str = "hourglass"
+    self_ensemble: bool = False
     transfer: bool = True
     imitation_loss: str = "laplace"
     scale_map: str = "CxHxW"
@@ -158,6 +160,12 @@ class RunConfig:
         require(
             self.teacher is None or sees_lr or self.method != "qat",
             f"method qat imitates a checkpoint's picture, which teacher {self.teacher} is not",
+        )
+        makes_pictures = self.method == "qat" or self.imitation_loss == "output"
+        require(
+            not self.self_ensemble or (sees_lr and makes_pictures),
+            "a self-ensemble is of the picture of a --teacher CHECKPOINT: with --method qat or "
+            "--imitation-loss output",
         )
         require(
             self.method == "lsfd" or self.lsfd == LsfdOptions(),

@@ -100,15 +100,22 @@ class OutputStage(Objective):
     That picture is made once of each training picture, before the first iteration.
     """
 
-    def __init__(self, student: Network, teacher: Network, *, lambda_student: float) -> None:
+    def __init__(
+        self,
+        student: Network,
+        teacher: Network,
+        *,
+        lambda_student: float,
+        self_ensemble: bool = False,
+    ) -> None:
         super().__init__()
-        self.model = student
+        self.model, self._self_ensemble = student, self_ensemble
         self._frozen = [teacher.requires_grad_(False).eval()]
         self.weights = {"reconstruction": 1.0, "distillation": lambda_student}
 
     def with_targets(self, pairs: Sequence[PicturePair]) -> Sequence[PicturePair]:
         """The pairs with the teacher's pictures."""
-        return with_targets(pairs, self._frozen[0])
+        return with_targets(pairs, self._frozen[0], self_ensemble=self._self_ensemble)
 
     def forward(self, lr: Tensor, hr: Tensor, target: Tensor) -> Terms:
         """LR [N, C, h, w]; HR and the teacher's picture [N, C, H, W]; all in [0, 1]."""

@@ -31,8 +31,10 @@ class QatStage(Objective):
         *,
         lambda_float: float,
         teacher: Network | None = None,
+        self_ensemble: bool = False,
     ) -> None:
         super().__init__()
+        self._self_ensemble = self_ensemble
         self._teacher = [] if teacher is None else [teacher.requires_grad_(False).eval()]
         self._float = [] if self._teacher else [_frozen_copy(student)]
         for _, _, activation in blocks_of(student):
@@ -47,7 +49,9 @@ class QatStage(Objective):
 
     def with_targets(self, pairs: Sequence[PicturePair]) -> Sequence[PicturePair]:
         """The pairs with the teacher's pictures, if there is one."""
-        return with_targets(pairs, self._teacher[0]) if self._teacher else pairs
+        if not self._teacher:
+            return pairs
+        return with_targets(pairs, self._teacher[0], self_ensemble=self._self_ensemble)
 
     def forward(self, lr: Tensor, hr: Tensor, target: Tensor | None = None) -> Terms:
         """LR [N, 1, h, w]; HR and a teacher's picture [N, 1, H, W]; all in [0, 1]."""

@@ -117,6 +117,7 @@ def _qat(
         observed_ranges(student, lr),
         lambda_float=config.lambda_float,
         teacher=teacher,
+        self_ensemble=config.self_ensemble,
     )
 
 
@@ -125,7 +126,12 @@ def _imitation_of_network(
 ) -> Objective:
     """The student's objective with a teacher that sees LR."""
     if config.imitation_loss == "output":
-        return OutputStage(student, teacher, lambda_student=config.lambda_student)
+        return OutputStage(
+            student,
+            teacher,
+            lambda_student=config.lambda_student,
+            self_ensemble=config.self_ensemble,
+        )
     choose_layers(teacher, config, process, "teacher's")
     if config.method == "lsfd":
         return ImitationStage(

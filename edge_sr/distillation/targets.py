@@ -18,17 +18,21 @@ STRIP_PIXELS = 1 << 16
 
 
 @torch.no_grad()
-def with_targets(pairs: Sequence[PicturePair], network: Network) -> list[PicturePair]:
+def with_targets(
+    pairs: Sequence[PicturePair], network: Network, *, self_ensemble: bool = False
+) -> list[PicturePair]:
     """The pairs with the network's picture of LR, clamped to [0, 1], as ``target``.
 
     It sees whole pictures, so that a target's value does not depend on where a patch ends. Of RGB
-    the target is rounded to 8 bits, as HR is.
+    the target is rounded to 8 bits, as HR is. With ``self_ensemble`` it is the mean over the 8
+    symmetries of the square (Timofte et al., CVPR 2016, section 3.3).
     """
+    make = ensemble_picture_of if self_ensemble else picture_of
     device = next(network.parameters()).device
     found = []
     for count, pair in enumerate(pairs, start=1):
         lr = torch.from_numpy(planes_of(pair.lr))[None].to(device)
-        sr = picture_of(network, lr)[0].float().clamp(0, 1).cpu()
+        sr = make(network, lr)[0].float().clamp(0, 1).cpu()
         if pair.channels == "rgb":
             target = (sr * 255).round().to(torch.uint8).movedim(0, 2).numpy()
         else:
@@ -51,6 +55,19 @@ def picture_of(network: Network, lr: Tensor) -> Tensor:
         part = _called(network, lr[:, :, first : top + rows + halo])
         strips.append(part[:, :, (top - first) * scale :][:, :, : rows * scale])
     return torch.cat(strips, 2)
+
+
+def ensemble_picture_of(network: Network, lr: Tensor) -> Tensor:
+    """As :func:`picture_of`, the mean over the 8 symmetries of the square, in float32."""
+    total = lr.new_zeros(())
+    for symmetry in range(8):
+        flips = [axis for axis, bit in ((3, 1), (2, 2)) if symmetry & bit]
+        seen = lr.flip(flips)
+        seen = seen.transpose(2, 3) if symmetry & 4 else seen
+        sr = picture_of(network, seen.contiguous()).float()
+        sr = sr.transpose(2, 3) if symmetry & 4 else sr
+        total = total + sr.flip(flips)
+    return total / 8
 
 
 def _called(network: Network, lr: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ def test_every_precision_is_timed_and_has_its_scores(
     assert [row["precision"] for row in record["results"]] == ["fp32", "int8"]
     fp32, int8 = record["results"]
     assert fp32["psnr"] == {"Set5": 35.0, "B100": 29.0}
-    assert (fp32["mean_psnr"], int8["mean_psnr"]) == (33.0, 32.667)
+    assert (fp32["mean_psnr"], int8["mean_psnr"]) == (33.0, 32.6667)
     assert all(row["median_ms"] > 0 for row in record["results"])
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "| `fsrcnn-x2` | " in capsys.readouterr().out

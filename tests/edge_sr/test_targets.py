@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from network_support import tiny_rgb_network
+from numpy.typing import NDArray
 from pictures_support import write_pictures
 from torch import nn
 
@@ -16,6 +17,7 @@ from edge_sr.distillation.device_patches import DevicePatches
 from edge_sr.distillation.targets import picture_of, with_targets
 from edge_sr.models import build_model
 from edge_sr.models.network import Network
+from edge_sr.scored_models import Opened, with_self_ensemble
 
 
 def network_of(channels: str, scale: int = 2) -> Network:
@@ -39,6 +41,21 @@ def test_a_target_is_the_teachers_picture_of_the_whole_lr(tmp_path: Path) -> Non
         with torch.no_grad():
             expected = network(torch.from_numpy(before.lr)[None, None])[0, 0].clamp(0, 1)
         np.testing.assert_array_equal(after.target, expected.numpy())
+
+
+def test_a_self_ensemble_is_the_mean_over_the_symmetries_of_the_square(tmp_path: Path) -> None:
+    network, pairs = network_of("y"), pairs_in(tmp_path, "y")
+
+    def upscale(lr: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.no_grad():
+            return network(torch.from_numpy(lr)[None, None])[0, 0].numpy()
+
+    opened = Opened(2, "y", [("edsr_s", "fp32", upscale)])
+    _, (_, _, averaged) = with_self_ensemble(opened).upscalers
+    (pair, *_) = with_targets(pairs, network, self_ensemble=True)
+    np.testing.assert_allclose(pair.target, averaged(pair.lr).clip(0, 1), atol=1e-6)
+    (alone, *_) = with_targets(pairs, network)
+    assert abs(pair.target - alone.target).max() > 1e-4
 
 
 def test_an_rgb_target_is_8_bit_as_hr_is(tmp_path: Path) -> None:
