@@ -254,6 +254,26 @@ def test_a_network_that_sees_lr_may_teach(
     assert "upscales by 2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("method", ["pisr", "qat"])
+def test_a_self_ensemble_is_another_target(tmp_path: Path, data: Path, method: str) -> None:
+    assert train(tmp_path / "big", data, "--method", "baseline", "--iterations", "2") == 0
+    teacher = str(tmp_path / "big" / "student.safetensors")
+    options = ("--method", method, "--iterations", "2", "--teacher", teacher)
+    if method == "qat":
+        options = (*options, "--init", teacher)
+    else:
+        options = (*options, "--imitation-loss", "output", "--no-transfer")
+    for name, more in (("alone", ()), ("ensemble", ("--self-ensemble",))):
+        assert train(tmp_path / name, data, *options, *more) == 0
+    first = [
+        json.loads(logs(tmp_path / name)["student"].splitlines()[0])
+        for name in ("alone", "ensemble")
+    ]
+    term = "imitation" if method == "qat" else "distillation"
+    assert first[0]["reconstruction"] == pytest.approx(first[1]["reconstruction"], rel=1e-3)
+    assert first[0][term] != first[1][term]
+
+
 def test_bf16_computes_the_layers_in_bfloat16_and_keeps_float32_weights(
     tmp_path: Path, data: Path
 ) -> None:
@@ -299,6 +319,11 @@ def test_flag_that_contradicts_the_resumed_run_is_refused(
         ),
         (["--method", "pisr", "--imitation-loss", "output"], "needs a network that sees LR"),
         (["--method", "baseline", "--teacher", "run"], "takes no teacher"),
+        (["--method", "baseline", "--self-ensemble"], "a self-ensemble is of the picture of"),
+        (
+            ["--method", "pisr", "--teacher", "t.safetensors", "--self-ensemble"],
+            "with --method qat or --imitation-loss output",
+        ),
         (["--ema-decay", "1"], r"ema_decay 1.0 must be in [0, 1)"),
         (["--learning-rate", "0"], "learning rates 0.0 to"),
         (["--evaluate-every", "3"], "evaluate_every 3 must be a multiple of log_every 2"),
