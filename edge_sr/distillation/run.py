@@ -33,6 +33,7 @@ from edge_sr.distillation.pisr import (
 )
 from edge_sr.distillation.qat import QatStage
 from edge_sr.distillation.student import choose_layers, fresh_network, fsrcnn_of
+from edge_sr.distillation.targets import read_targets, save_targets
 from edge_sr.distillation.trainer import Process, Stage, StageOptions
 from edge_sr.models.checkpoint import load_checkpoint, save_checkpoint
 from edge_sr.models.fsrcnn import Fsrcnn
@@ -44,13 +45,15 @@ from edge_sr.models.reparam import use_training_form
 # Synthetic pictures, and their LR side in pixels.
 PATTERNS, PATTERN_SIDE = 288, 128
 TEACHER_FILE = "teacher.safetensors"
+# Of a stage: what an imitated network makes of the pictures, until the stage is done.
+TARGETS_FILE = "targets.safetensors"
 
 
 def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
     """Run or resume all stages; returns the summary that is also written to ``summary.json``.
 
-    The folder receives ``run.json``, one subfolder a stage (``log.jsonl``, ``state.safetensors``),
-    ``teacher.safetensors`` of PISR, ``student.safetensors`` with its sidecar and ``curves.png``.
+    The folder receives ``run.json``, one subfolder a stage (``log.jsonl``, ``state.safetensors``,
+    while it runs ``targets.safetensors``), ``teacher.safetensors`` of PISR, ``student.safetensors`` with its sidecar and ``curves.png``.
     """
     if config.batch_size % process.world_size:
         raise ValueError(
@@ -263,13 +266,21 @@ def _run_stage(
     held_out: Sequence[PicturePair],
 ) -> Stage:
     seed = config.seed + (1 if name == "teacher" else 0)
-    with torch.autocast(process.device.type, dtype=torch.bfloat16, enabled=config.bf16):
-        pairs = objective.with_targets(training)
-        patterns = objective.with_targets(_patterns(config, pairs[0].channels, seed))
-    sampler = _sampler(config, pairs, patterns, seed)
+    pairs = [*training, *_patterns(config, training[0].channels, seed)]
+    targets = out / name / TARGETS_FILE
+    is_resumed = (out / "run.json").is_file() and targets.is_file()
+    if is_resumed:
+        pairs = read_targets(targets, pairs)
+    else:
+        with torch.autocast(process.device.type, dtype=torch.bfloat16, enabled=config.bf16):
+            pairs = list(objective.with_targets(pairs))
+    sampler = _sampler(config, pairs[: len(training)], pairs[len(training) :], seed)
     if process.is_main:
         # Not before a stage begins, so that a run that cannot start leaves its folder free.
         _write_json(out / "run.json", {"config": config.to_json(), "versions": versions()})
+        if pairs[0].target is not None and not is_resumed:
+            targets.parent.mkdir(exist_ok=True)
+            save_targets(targets, pairs)
         used = ", ".join(f"{n} at 1/{shrink}" for shrink, n in sampler.counts().items())
         print(f"{name}'s pictures, large enough for a patch: {used}", file=sys.stderr)  # noqa: T201
     options = StageOptions(
@@ -291,6 +302,8 @@ def _run_stage(
     )
     stage = Stage(objective, options, process)
     stage.run(sampler, held_out)
+    if process.is_main:
+        targets.unlink(missing_ok=True)
     return stage
 
 

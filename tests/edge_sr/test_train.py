@@ -9,6 +9,7 @@ from pictures_support import write_pictures
 from torch import Tensor, nn
 from torchrun_support import run_in_two_processes
 
+from edge_sr.distillation import targets
 from edge_sr.distillation.config import RunConfig
 from edge_sr.distillation.trainer import Stage
 from edge_sr.evaluate import main as evaluate
@@ -75,6 +76,32 @@ def test_interrupted_run_resumes_to_the_same_log_and_weights(
         for name in ("whole", "parts")
     )
     assert whole == parts
+
+
+def test_a_resumed_run_reads_the_teachers_pictures(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train(tmp_path / "big", data, "--method", "baseline", "--iterations", "2") == 0
+    teacher = str(tmp_path / "big" / "student.safetensors")
+    options = ("--iterations", "20", "--teacher", teacher, "--imitation-loss", "output")
+    assert train(tmp_path / "whole", data, *options) == 0
+    step, taken = Stage.step, []
+
+    def stop_at_the_12th(stage: Stage, *batch: Tensor) -> dict[str, Tensor]:
+        taken.append(1)
+        if len(taken) == 12:
+            raise KeyboardInterrupt
+        return step(stage, *batch)
+
+    monkeypatch.setattr(Stage, "step", stop_at_the_12th)
+    assert train(tmp_path / "parts", data, *options) == 130
+    kept = tmp_path / "parts" / "student" / "targets.safetensors"
+    assert kept.is_file()
+    monkeypatch.setattr(Stage, "step", step)
+    monkeypatch.setattr(targets, "picture_of", None)
+    assert main(["--out", str(tmp_path / "parts"), "--resume", "--threads", "1"]) == 0
+    assert logs(tmp_path / "parts") == logs(tmp_path / "whole")
+    assert not kept.exists()
 
 
 def test_same_seed_gives_the_same_log_and_another_seed_does_not(tmp_path: Path, data: Path) -> None:
