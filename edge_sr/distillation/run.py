@@ -53,7 +53,8 @@ def train(config: RunConfig, out: Path, process: Process) -> dict[str, Any]:
     """Run or resume all stages; returns the summary that is also written to ``summary.json``.
 
     The folder receives ``run.json``, one subfolder a stage (``log.jsonl``, ``state.safetensors``,
-    while it runs ``targets.safetensors``), ``teacher.safetensors`` of PISR, ``student.safetensors`` with its sidecar and ``curves.png``.
+    while it runs ``targets.safetensors``), ``teacher.safetensors`` of PISR,
+    ``student.safetensors`` with its sidecar and ``curves.png``.
     """
     if config.batch_size % process.world_size:
         raise ValueError(
